@@ -26,6 +26,8 @@ class Options(Struct, frozen=True):
     command: str
     """What plays the same again, as it is typed."""
     hints: bool
+    folder: str = ""
+    """The folder of the exercises, if what is judged are the student's own files."""
     simulated: str = ""
     """What plays it in the simulated world, many times; "" if that makes no sense."""
 

@@ -27,6 +27,8 @@ def check(options: Options) -> int:
     """Play, report, and return the exit code."""
     nowhere = io.StringIO() if options.quiet else None
     terminal = Terminal(texts(options.lang), verbose=options.verbose, out=nowhere)
+    if options.folder:
+        terminal.line(terminal.texts.say("ui.judging", path=options.folder), "dim")
     try:
         summaries = asyncio.run(_all_of(_WORLDS[options.world], options, terminal))
     except (KeyboardInterrupt, asyncio.CancelledError):

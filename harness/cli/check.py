@@ -17,6 +17,7 @@ from harness.cli.target_options import Named, names_server
 from harness.cli.usage import asked_words, told, wrong_usage
 from harness.cluster.nats_node import nats_server
 from harness.cluster.problems import ClusterProblem
+from harness.judged.targets import own_folder
 from harness.judged.tracks import PYTHON
 from harness.texts.seed import read, written
 from harness.verdict.steps import CLUSTER, EXERCISES
@@ -134,7 +135,8 @@ def check(
             simulated=_simulated(named, exercises, together=together)
             if world == "live" and not cluster
             else "",
-            hints=named.option in ("", "--exercises"),
+            hints=named.is_own,
+            folder=str(own_folder(named.track)) if named.is_own else "",
         )
     )
 

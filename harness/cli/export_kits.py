@@ -70,8 +70,8 @@ def student_kit(place: Path, with_reference: bool, with_notebooks: bool, lang: s
     It is the kit without the model answers, and without what grades. The reference's own components, which
     are answers, are packed, so that nobody reads them by accident.
     """
+    from harness import is_clone
     from harness.grading.handouts.bundle import write_folder
-    from harness.grading.handouts.project import is_clone
     from harness.grading.handouts.student_kit import changed_exercises, student_kit
 
     say = texts(lang).say

@@ -49,9 +49,9 @@ _OPTIONS = {
 _TRACK = "The language of your files, of the model answers, and of the reference."
 TRACK_IS: dict[str, Any] = {
     "type": click.Choice(TRACKS),
-    "default": PYTHON,
+    "default": targets.track_here,
     "envvar": VARIABLE,
-    "show_default": True,
+    "show_default": "python, unless your files are all in TypeScript",
     "show_envvar": True,
 }
 """What click is told of each option --track."""
@@ -63,6 +63,11 @@ class Named(Struct, frozen=True):
     option: str = ""
     value: str | Path | bool = False
     track: str = PYTHON
+
+    @property
+    def is_own(self) -> bool:
+        """Whether that is the student's own files."""
+        return self.option in ("", "--exercises")
 
     def targets(
         self, exercises: Iterable[int], *, together: bool = False, simulated: bool = False

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
 
+from harness.judged.handed_out import place_of, pristine
 from harness.judged.tracks import PYTHON, TYPESCRIPT
 from harness.typescript.components import COMPONENTS as MODULES
-from harness.verdict.steps import COMPONENTS, EXERCISES
+from harness.verdict.steps import COMPONENTS
 from lab.loader import INTERFACES
 
 _LARGEST = 1024 * 1024
@@ -29,8 +27,6 @@ _TESTS = re.compile(
     r"(test_.*|.*_test|conftest|__init__|setup)\.py|.*\.(test|spec|config)\.[cm]?[jt]s|.*\.d\.[cm]?ts"
 )
 _EXERCISES = Path(__file__).resolve().parents[2] / "exercises"
-HANDED_OUT = Path(__file__).with_name("handed_out.json")
-"""Says what the exercises were, in a kit that was handed out; else they are as they were."""
 _KITS_MODULES = frozenset(path.stem for path in (_EXERCISES / "typescript" / "src").glob("*.ts"))
 """The modules of the kit's server in TypeScript, which lie beside the components there."""
 _COMPILED = (".js", ".mjs", ".cjs")
@@ -46,8 +42,10 @@ class Language(Struct, frozen=True):
     classes: re.Pattern[bytes]
     imports: re.Pattern[bytes]
     """Finds the names of the modules that a file imports, in some text."""
-    handouts: dict[str, Path]
-    """The file that was handed out for each component."""
+    handouts: dict[str, str]
+    """What was handed out for each component: the text of its file."""
+    names: dict[str, str]
+    """The names of these files."""
 
     def is_source(self, name: str) -> bool:
         """Whether a file of this name is in this language."""
@@ -55,7 +53,16 @@ class Language(Struct, frozen=True):
 
     def file_of(self, component: str) -> str:
         """The name of a component's file."""
-        return self.handouts[component].name
+        return self.names[component]
+
+
+def _handed_out(track: str) -> tuple[dict[str, str], dict[str, str]]:
+    """For each component, the text of its file as it was handed out, and the file's name."""
+    places = {component: place_of(number, track) for number, component in COMPONENTS.items()}
+    texts = {
+        component: pristine(number, track)[places[component]] for number, component in COMPONENTS.items()
+    }
+    return texts, {component: place.name for component, place in places.items()}
 
 
 LANGUAGES = {
@@ -66,7 +73,7 @@ LANGUAGES = {
             ".py",
             re.compile(rb"^class[ \t]+(\w+)", re.MULTILINE),
             re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w., \t]+)", re.MULTILINE),
-            {name: _EXERCISES / EXERCISES[n] / f"{name}.py" for n, name in COMPONENTS.items()},
+            *_handed_out(PYTHON),
         ),
         Language(
             TYPESCRIPT,
@@ -76,7 +83,7 @@ LANGUAGES = {
                 re.MULTILINE,
             ),
             re.compile(rb"""["'`]\.{1,2}/([^"'`\n]+)["'`]"""),
-            {name: _EXERCISES / "typescript" / "src" / each.file for name, each in MODULES.items()},
+            *_handed_out(TYPESCRIPT),
         ),
     )
 }
@@ -156,7 +163,7 @@ class Candidates:
 
     def is_changed(self, path: Path, component: str, language: Language) -> bool:
         """Whether a file is something else than what was handed out for a component."""
-        return _hash_of(self._sources.get(path, b"")) != _handed_out()[language.handouts[component]]
+        return _plain(self._sources.get(path, b"")) != _plain(language.handouts[component].encode())
 
     def has_answer(self, path: Path, component: str, language: Language) -> bool:
         """Whether a file is something else than what was handed out, and not without the class."""
@@ -177,27 +184,6 @@ def _source(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
-
-
-def hashes_of_handouts() -> str:
-    """What was handed out, as a kit keeps it in which the exercises are somebody's own: JSON."""
-    return json.dumps(
-        {str(path.relative_to(_EXERCISES)): found for path, found in _handed_out().items()}, indent=1
-    )
-
-
-@cache
-def _handed_out() -> dict[Path, str]:
-    """The hash of each file that was handed out."""
-    files = [path for language in LANGUAGES.values() for path in language.handouts.values()]
-    if HANDED_OUT.is_file():
-        kept = json.loads(HANDED_OUT.read_bytes())
-        return {path: kept[str(path.relative_to(_EXERCISES))] for path in files}
-    return {path: _hash_of(_source(path)) for path in files}
-
-
-def _hash_of(source: bytes) -> str:
-    return hashlib.sha256(_plain(source)).hexdigest()
 
 
 def _plain(source: bytes) -> bytes:

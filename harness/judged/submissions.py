@@ -290,7 +290,7 @@ def is_submission(folder: Path) -> bool:
 def looks_like_one(folder: Path) -> bool:
     """Whether a folder is one person's, and not that of a class: in TypeScript, too."""
     places = [folder / place for place in (".", "src", "typescript/src", "exercises/typescript/src")]
-    names = [path.name for path in LANGUAGES[TYPESCRIPT].handouts.values()]
+    names = LANGUAGES[TYPESCRIPT].names.values()
     return is_submission(folder) or any(os.path.isfile(place / name) for place in places for name in names)
 
 

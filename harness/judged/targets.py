@@ -13,9 +13,11 @@ from msgspec.structs import replace
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
+from harness import is_clone
 from harness.judged import typescript
 from harness.judged.commands import words_of
 from harness.judged.found import Found, handed_in
+from harness.judged.handed_out import place_of
 from harness.judged.problems import BadTarget, CommandNotFound, Unclear
 from harness.judged.programs import python_program
 from harness.judged.submissions import check_there, component_in, has_components, shown
@@ -37,9 +39,12 @@ __all__ = [  # what is judged, and why it cannot be
     "choose",
     "find_folder",
     "of_found",
+    "own_file",
+    "own_folder",
     "python_program",
     "reference",
     "submission",
+    "track_here",
     "whole_server",
     "with_uses",
     "without_user",
@@ -192,23 +197,50 @@ def choose(
 
 
 def _own_typescript(exercise: int, together: bool) -> Target:
-    """The student's own files in TypeScript: in `src` here or above, or in the exercises."""
-    bases = [base / place for base in _here_and_above() for place in ("src", "typescript/src")]
-    home = next((each for each in bases if typescript.has_components(each)), None)
-    folder = home or find_folder("exercises") / "typescript" / "src"
+    """The student's own files in TypeScript."""
+    folder = own_folder(TYPESCRIPT)
     files = typescript.files_in(folder, exercise, together)
     return typescript.target(files, exercise, together, f"{shown(folder)} --together" if together else "")
 
 
 def _own(exercise: int, together: bool) -> Target:
-    """The student's own files; the report says so if they are only the copies that were installed."""
-    folder = find_folder("exercises")
+    """The student's own files; the report says so if they are only those of a clone that is elsewhere."""
+    folder = own_folder(PYTHON)
     files = {number: component_in(folder, number) for number in (EXERCISES if together else (exercise,))}
     check_there(files.values())
     target = _with_components(files, exercise, together, f"{shown(folder)} --together" if together else None)
     if folder.parent in _here_and_above() or folder in _here_and_above():
         return target
     return replace(target, remarks=(Text("installed_copy", {"here": str(Path.cwd()), "path": str(folder)}),))
+
+
+def own_file(exercise: int, track: str = PYTHON) -> Path:
+    """The student's own file of an exercise, which need not be there. Raises BadTarget, as `own_folder`."""
+    place = place_of(exercise, track)
+    return own_folder(track) / (place.name if track == TYPESCRIPT else place)
+
+
+def own_folder(track: str = PYTHON) -> Path:
+    """The folder with the student's own files: `exercises` here or above, else that of a clone.
+
+    In TypeScript it is the one with the components themselves, `src`. Raises BadTarget if there is none.
+    """
+    if track == TYPESCRIPT:
+        bases = [base / place for base in _here_and_above() for place in ("src", "typescript/src")]
+        home = next((each for each in bases if typescript.has_components(each)), None)
+        return home or find_folder("exercises") / "typescript" / "src"
+    return find_folder("exercises")
+
+
+def track_here() -> str:
+    """The track of the student's own files: TypeScript if these are in no other language."""
+    for base in _here_and_above():
+        if has_components(base) or has_components(base / "exercises"):
+            return PYTHON
+        places = ("src", "typescript/src", "exercises/typescript/src")
+        if any(typescript.has_components(base / place) for place in places):
+            return TYPESCRIPT
+    return PYTHON
 
 
 def as_user(address: str, user: str) -> str:
@@ -228,14 +260,17 @@ def without_user(address: str) -> str:
 def find_folder(name: str) -> Path:
     """`exercises` or `solutions`: in the current folder or above it, else where the kit is. Raises BadTarget.
 
-    Of these, one may be `exercises` itself, by another name.
+    Of these, one may be `exercises` itself, by another name. Those of an installed kit are nobody's own.
     """
-    for base in (*_here_and_above(), ROOT):
+    kit = [ROOT] if name != "exercises" or is_clone() else []
+    for base in (*_here_and_above(), *kit):
         if name == "exercises" and base.name != "solutions" and has_components(base):
             return base
         if any((base / name / slug).is_dir() for slug in EXERCISES.values()):
             return base / name
-    raise BadTarget("target.not_here", name=name)
+    if name == "exercises":
+        raise BadTarget("target.no_exercises", here=Path.cwd())
+    raise BadTarget("target.no_solutions")
 
 
 def _here_and_above() -> Sequence[Path]:

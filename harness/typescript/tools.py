@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from harness import is_clone
 from harness.typescript.bounded import environment
 from harness.typescript.problems import NotReady
 
@@ -25,6 +26,7 @@ OLDEST = 20
 """The oldest major version of Node that runs it."""
 _PACKAGES = ("ws", "typescript", "oxlint")
 """Packages that a check uses itself."""
+_OF_NPM = "node_modules"
 _ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "armv7l": "arm"}
 _STUCK = 10.0
 """Seconds after which a Node that does not tell its version is given up."""
@@ -37,11 +39,13 @@ class Tools(Struct, frozen=True):
     project: Path = PROJECT
     version: str = ""
     """Node's, such as "v20.11.1"."""
+    installed: Path | None = None
+    """Where the packages are installed, unless it is in the project."""
 
     @property
     def packages(self) -> Path:
         """Where the packages are installed."""
-        return self.project / "node_modules"
+        return self.installed or self.project / _OF_NPM
 
     @property
     def compiler(self) -> list[str]:
@@ -76,8 +80,37 @@ def find_tools(project: Path = PROJECT) -> Tools:
         raise NotReady("typescript.strange_node", path=node, oldest=OLDEST)
     if int(found[1]) < OLDEST:
         raise NotReady("typescript.old_node", path=node, version=version, oldest=OLDEST)
-    _check_packages(project)
-    return Tools(node, project, version)
+    installed = _installed(project)
+    _check_packages(project, installed)
+    return Tools(node, project, version, installed)
+
+
+def _installed(project: Path) -> Path:
+    """Where npm has installed the packages of a project, or should have. Raises NotReady if that is nowhere.
+
+    An installed kit is no place for that: then it is where a student's exercises are, here or above.
+    """
+    there = project / _OF_NPM
+    if there.is_dir():
+        return there
+    places = [
+        base / place / _OF_NPM
+        for base in (Path.cwd(), *Path.cwd().parents)
+        for place in ("exercises/typescript", "typescript", ".")
+        if (base / place / "package.json").is_file() and _name_in(base / place) == _name_in(project)
+    ]
+    if project == PROJECT and not places and not is_clone():
+        raise NotReady("typescript.no_project", here=Path.cwd())
+    return next((each for each in (*places, there) if each.is_dir()), (*places, there)[0])
+
+
+def _name_in(project: Path) -> object:
+    """The name in a `package.json`; None if there is none."""
+    try:
+        found: Any = json.loads((project / "package.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found.get("name") if isinstance(found, dict) else None
 
 
 def _version_of(node: str) -> str:
@@ -89,22 +122,28 @@ def _version_of(node: str) -> str:
     return done.stdout.decode("utf-8", "replace").strip()[:40]
 
 
-def _check_packages(project: Path) -> None:
+def _check_packages(project: Path, folder: Path) -> None:
     """Raise NotReady unless all that the lock file names is installed, in just these versions."""
-    folder = project / "node_modules"
     if not folder.is_dir():
-        raise NotReady("typescript.not_installed", path=folder)
+        raise NotReady("typescript.not_installed", path=folder, place=folder.parent)
     wanted, found = _versions(project / "package-lock.json"), _versions(folder / ".package-lock.json")
     for name, (version, is_optional) in sorted(wanted.items()):
         there = found.get(name, ("", False))[0]
         short = name.removeprefix("node_modules/")
         if there != version and (there or not is_optional):
             if not there:
-                raise NotReady("typescript.lacks", path=folder, name=short)
-            raise NotReady("typescript.other_version", path=folder, name=short, version=version, there=there)
+                raise NotReady("typescript.lacks", path=folder, name=short, place=folder.parent)
+            raise NotReady(
+                "typescript.other_version",
+                path=folder,
+                name=short,
+                version=version,
+                there=there,
+                place=folder.parent,
+            )
     for short in _PACKAGES:
         if not (folder / short / "package.json").is_file():
-            raise NotReady("typescript.lacks", path=folder, name=short)
+            raise NotReady("typescript.lacks", path=folder, name=short, place=folder.parent)
 
 
 def _versions(lock: Path) -> dict[str, tuple[str, bool]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.grading.handouts.bundle import Bundle
 from harness.grading.handouts.project import constraints, licence, pyproject
 from harness.grading.handouts.sealed import sealed
-from harness.judged.candidates import HANDED_OUT, hashes_of_handouts
+from harness.judged.handed_out import KEPT, as_file
 from harness.judged.targets import ROOT
 from harness.typescript.build import SOLUTIONS
 from harness.typescript.components import COMPONENTS as MODULES
@@ -56,7 +56,7 @@ def judging_kit(*, with_reference: bool, with_typescript: bool = True) -> Bundle
             bundle.add(name, sealed(bundle.files[name].decode(), component, exercise))
     if with_typescript:
         _add_typescript(bundle, is_readable=with_reference)
-    bundle.add(HANDED_OUT.relative_to(ROOT).as_posix(), hashes_of_handouts())
+    bundle.add(KEPT.relative_to(ROOT).as_posix(), as_file())
     bundle.add("pyproject.toml", pyproject())
     bundle.add("constraints.txt", constraints())
     if licence():

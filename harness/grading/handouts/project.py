@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from harness import is_clone
 from harness.grading.handouts.bundle import template
 from harness.judged.targets import ROOT
 from harness.texts.problem import Problem
@@ -25,11 +26,6 @@ class Project(Struct, frozen=True):
     version: str
     needs: list[str]
     extras: dict[str, list[str]]
-
-
-def is_clone() -> bool:
-    """Whether the kit is a clone, with all of its files; else it was installed as a package."""
-    return (ROOT / "pyproject.toml").is_file() and (ROOT / "constraints.txt").is_file()
 
 
 def project() -> Project:
