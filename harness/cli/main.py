@@ -18,6 +18,10 @@ from harness.cli.grade import grade
 from harness.cli.hint import hint
 from harness.cli.load import load
 from harness.cli.replay import replay
+from harness.cli.reset import reset
+from harness.cli.solution import solution
+from harness.cli.status import status
+from harness.cli.watch import watch
 from harness.cli.zoo import zoo
 from harness.judged.machine_limits import limit_of
 from harness.texts import texts
@@ -51,7 +55,9 @@ def cli() -> None:
     """
 
 
-for _command in (serve, cluster, backup, check, replay, doctor, hint, grade, export, load, zoo, bench):
+_STUDENTS = (watch, check, hint, status, reset, solution, replay)
+_OTHERS = (serve, cluster, backup, doctor, grade, export, load, zoo, bench)
+for _command in (*_STUDENTS, *_OTHERS):
     cli.add_command(_command)
 
 

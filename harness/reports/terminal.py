@@ -41,7 +41,7 @@ from lab.legible import legible, one_line, text_of
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-_STYLES = {
+STYLES = {
     Outcome.PASSED: "green",
     Outcome.FAILED: "bold red",
     Outcome.INCONCLUSIVE: "yellow",
@@ -236,7 +236,7 @@ class Terminal:
             self.line(f"    {MARK}{each}", "dim")
 
     def _step(self, step: StepResult, words: Words) -> None:
-        mark, style = MARKS[step.outcome], _STYLES[step.outcome]
+        mark, style = MARKS[step.outcome], STYLES[step.outcome]
         worth = self.texts.say("ui.points", points=step.points, of=step.of)
         if step.of == 0 and step.outcome is not Outcome.SKIPPED:
             worth = self.texts.say("ui.no_points")
@@ -248,7 +248,7 @@ class Terminal:
     def _failures(self, step: StepResult, words: Words, told: set[str], history: History) -> None:
         if not step.anomalies or is_not_reached(step):
             return
-        mark, style = MARKS[step.outcome], _STYLES[step.outcome]
+        mark, style = MARKS[step.outcome], STYLES[step.outcome]
         self.line()
         self.line(f"  {mark} {step.step}  {words.step(step.step)}", style)
         kinds = by_kind(step.anomalies)
@@ -421,7 +421,7 @@ class Terminal:
         points, of = summary.points
         seconds = say("ui.seconds_in_all", seconds=f"{summary.seconds:.1f}")
         text += f", {say('ui.score', points=points, of=of)}, {seconds}"
-        self.line(f"{text}   [{say('ui.seed', seed=summary.seed)}]", _STYLES[summary.outcome])
+        self.line(f"{text}   [{say('ui.seed', seed=summary.seed)}]", STYLES[summary.outcome])
         for exercise in summary.not_judged:
             self.line(say("ui.not_judged", exercise=exercise), "bold red")
         for sentence in frequency(summary, self.texts):

@@ -193,6 +193,11 @@ class ForkPool:
         return self._process.pid
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the processes have ended by themselves, so that nothing is played any more."""
+        return self._ended is not None
+
+    @property
     def spent(self) -> float:
         """Seconds that the jobs done so far would have taken if they had had all cores to themselves.
 

@@ -1,0 +1,194 @@
+"""What is shown: the steps, what has changed since the last save, and the first cause, on one screen."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from harness.reports.dialect import Dialect
+from harness.reports.findings import MARKS, first_causes, is_not_reached
+from harness.reports.terminal import STYLES, Terminal
+from harness.reports.words import Words
+from harness.running.run import Run
+from harness.texts import Texts
+from harness.texts.console import echo
+from harness.verdict.outcome import Outcome, StepResult, Text
+from harness.verdict.steps import EXERCISES
+from harness.watch.own_line import own_line
+from harness.watch.rounds import Verdict, Way
+
+_CLEAR_REST = "\x1b[K"
+_HOME, _CLEAR, _CLEAR_BELOW = "\x1b[H", "\x1b[2J\x1b[3J\x1b[H", "\x1b[J"
+
+
+class View(Struct):
+    """All that is shown."""
+
+    exercise: int
+    file: str = ""
+    """The judged file, as whoever watches knows it."""
+    path: Path = Path()
+    track: str = ""
+    verdict: Verdict | None = None
+    was: dict[str, Outcome] = field(default_factory=dict)
+    """The outcomes of the steps before the last save."""
+    saved_at: str = ""
+    seconds: float = 0.0
+    """From the save to the first verdict on it."""
+    doing: str = ""
+    """What is going on."""
+    problem: str = ""
+    """Why nothing can be judged."""
+    told: str = ""
+    """What the last key has brought."""
+    hints: int = 0
+    is_verbose: bool = False
+    passed: bool = False
+    """Whether it has passed by the surest way."""
+
+
+class Screen:
+    """Shows a view: as one screen of a terminal, else as lines below those that are there."""
+
+    def __init__(self, texts: Texts, has_keys: bool) -> None:
+        self._texts, self._has_keys = texts, has_keys
+        self._is_terminal = sys.stdout.isatty()
+        self._size = os.terminal_size((0, 0))
+        self._is_long = False
+
+    @property
+    def is_resized(self) -> bool:
+        """Whether the terminal has another size than what was shown last."""
+        return self._is_terminal and not self._is_long and self._size != shutil.get_terminal_size()
+
+    def show(self, view: View, *, is_news: bool) -> None:
+        """Show it; `is_news` if there is a verdict, or a key was pressed, and not only progress."""
+        if not self._is_terminal:
+            if is_news and (view.verdict is not None or view.problem):
+                for line in self._lines(view, 100):
+                    echo(line)
+            return
+        if self._is_long and not is_news:
+            return  # it would scroll away what is being read
+        self._size = shutil.get_terminal_size()
+        width, height = self._size
+        lines = self._lines(view, width)
+        self._is_long = view.is_verbose and len(lines) > height
+        start = _CLEAR if self._is_long or is_news else _HOME
+        shown = lines if self._is_long else lines[:height]
+        sys.stdout.write(start + "\n".join(f"{line}{_CLEAR_REST}" for line in shown) + _CLEAR_BELOW)
+        sys.stdout.flush()
+
+    def _lines(self, view: View, width: int) -> list[str]:
+        head = self._part(width, self._head, view)
+        body = self._part(width, self._body, view)
+        foot = self._part(width, self._foot, view)
+        room = self._size.lines - len(head) - len(foot) - 2
+        if self._is_terminal and not view.is_verbose and len(body) > room:
+            body = [*body[: max(room - 1, 0)], f"  {self._texts.say('watch.cut')}"]
+        return [*head, "", *body, *([""] if body else []), *foot]
+
+    def _part(self, width: int, write: Callable[[Terminal, View], None], view: View) -> list[str]:
+        """What `write` writes, in lines of this width."""
+        buffer = io.StringIO()
+        if self._is_terminal:
+            from rich.console import Console  # late: it costs 50 ms, and a pipe does not need it
+
+            console = Console(file=buffer, force_terminal=True, width=width, highlight=False)
+            write(Terminal(self._texts, verbose=view.is_verbose, console=console), view)
+        else:
+            write(Terminal(self._texts, verbose=view.is_verbose, out=buffer), view)
+        text = buffer.getvalue().strip("\n")
+        return text.split("\n") if text else []
+
+    # --- the parts --------------------------------------------------------------------------------
+
+    def _head(self, terminal: Terminal, view: View) -> None:
+        say = self._texts.say
+        title = say("ui.exercise", number=view.exercise, title=say(f"exercise.{view.exercise}"))
+        when = f"   {view.saved_at}" if view.saved_at else ""
+        terminal.line(f"{title}   {view.file}{when}", "bold")
+        run = view.verdict.run if view.verdict else None
+        if run is None or (view.is_verbose and run.steps):
+            return
+        words = Words.of(run, self._texts)
+        for step in run.steps:
+            terminal.line(self._step(step, view.was.get(step.step), words), STYLES[step.outcome])
+
+    def _step(self, step: StepResult, was: Outcome | None, words: Words) -> str:
+        worth = self._texts.say("ui.points", points=step.points, of=step.of) if step.of else ""
+        news = ""
+        if step.outcome is Outcome.PASSED and was is Outcome.FAILED:
+            news = self._texts.say("watch.now_passes")
+        elif step.outcome is Outcome.FAILED and was is Outcome.PASSED:
+            news = self._texts.say("watch.no_longer")
+        return f"  {MARKS[step.outcome]} {step.step}  {words.step(step.step)}  {worth}  {news}".rstrip()
+
+    def _body(self, terminal: Terminal, view: View) -> None:
+        run = view.verdict.run if view.verdict else None
+        if view.problem:
+            terminal.block(view.problem, 2, "yellow")
+        elif view.hints:
+            self._hints(terminal, view)
+        elif run is None:
+            return
+        elif view.is_verbose or run.defect:
+            terminal.run(run)
+        elif view.passed:
+            terminal.block(self._texts.say("watch.passed", exercise=view.exercise), 2, "green")
+        elif run.outcome is Outcome.FAILED:
+            self._first(terminal, view, run)
+        elif run.outcome is Outcome.INCONCLUSIVE:
+            step = next(each for each in run.steps if each.outcome is Outcome.INCONCLUSIVE)
+            terminal.step(run, step)
+
+    def _first(self, terminal: Terminal, view: View, run: Run) -> None:
+        """What to correct first: the first finding of the first step that failed."""
+        failed = [step for step in run.steps if step.outcome is Outcome.FAILED and step.anomalies]
+        if not failed:
+            return
+        step = next((each for each in failed if not is_not_reached(each)), failed[0])
+        first = replace(step, anomalies=step.anomalies[:1])
+        terminal.step(run, first)
+        line = own_line(step.anomalies[0], view.path, run.track) if not first_causes(run, [first]) else None
+        if line is not None:
+            where = Words.of(run, self._texts).text("watch", Text("own_line", {"where": line.place}))
+            terminal.block(where, 6)
+            terminal.line(f"        {line.source}", "cyan")
+        more = sum(len(each.anomalies) for each in failed) - 1
+        if more:
+            terminal.block(self._texts.say("watch.more", count=more), 6, "dim")
+
+    def _hints(self, terminal: Terminal, view: View) -> None:
+        say, dialect = self._texts.say, Dialect(self._texts, view.track)
+        terminal.line(say("ui.hints", number=view.exercise, title=say(f"exercise.{view.exercise}")), "bold")
+        hints = self._texts.list(f"hints.{view.exercise}")
+        for number, each in enumerate(hints[: view.hints], start=1):
+            terminal.block(f"{number}. {dialect.said(each)}", 2)
+
+    def _foot(self, terminal: Terminal, view: View) -> None:
+        say = self._texts.say
+        if view.told:
+            terminal.block(view.told, 2, "yellow")
+        parts = []
+        if view.verdict is not None and view.seconds:
+            way = say(f"watch.by_{view.verdict.way}")
+            parts.append(say("watch.judged", way=way, seconds=f"{view.seconds:.1f}"))
+        if view.doing:
+            parts.append(view.doing)
+        terminal.line("  " + " · ".join(parts or [say("watch.waiting")]), "dim")
+        if self._has_keys:
+            number = next((each for each in EXERCISES if each > view.exercise), min(EXERCISES))
+            terminal.line("  " + say("watch.keys", next=number), "dim")
+
+
+def is_sure(verdict: Verdict) -> bool:
+    """Whether a verdict says that all has passed, by the surest way."""
+    return verdict.way is Way.LIVE and verdict.run.outcome is Outcome.PASSED
