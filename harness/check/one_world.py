@@ -41,7 +41,7 @@ class OneWorld:
             self.terminal.line(self.terminal.texts.say(f"ui.world_{self.world}"), "bold")
         played = await self.play()
         summary = self._summed_up(played)
-        self.terminal.summary(summary, hints=self.options.hints)
+        self.terminal.summary(summary, hints=self.options.is_own)
         return summary
 
     def interrupted(self) -> Summary:

@@ -25,7 +25,8 @@ class Options(Struct, frozen=True):
     html_file: str | None
     command: str
     """What plays the same again, as it is typed."""
-    hints: bool
+    is_own: bool
+    """Whether it is a student's own files in `exercises`: he is offered hints, and his progress is kept."""
     folder: str = ""
     """The folder of the exercises, if what is judged are the student's own files."""
     simulated: str = ""

@@ -107,7 +107,7 @@ def _noted(before: Reached | None, run: Run, digest: str, now: float) -> Reached
     )
     if before is not None:
         now_reached.passed_at, now_reached.passed = before.passed_at, before.passed
-    if run.outcome is Outcome.PASSED and run.case is None:
+    if run.case is None and all(step.outcome is Outcome.PASSED for step in run.steps):
         now_reached.passed_at = now_reached.passed_at or now
         now_reached.passed = digest
     return now_reached

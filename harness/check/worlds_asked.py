@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import io
+from functools import partial
+from pathlib import Path
 
 from harness.check.files import write_json, write_page
 from harness.check.interruption import interruptible
 from harness.check.live_runs import Live
 from harness.check.one_world import OneWorld
 from harness.check.options import Options
+from harness.check.progress import Progress, digests
 from harness.check.simulated_runs import Simulated
+from harness.judged.targets import find_folder
 from harness.reports.ending import interrupted, pool_failed
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
@@ -27,6 +31,7 @@ def check(options: Options) -> int:
     """Play, report, and return the exit code."""
     nowhere = io.StringIO() if options.quiet else None
     terminal = Terminal(texts(options.lang), verbose=options.verbose, out=nowhere)
+    judged = digests(options.chosen)
     if options.folder:
         terminal.line(terminal.texts.say("ui.judging", path=options.folder), "dim")
     try:
@@ -39,11 +44,18 @@ def check(options: Options) -> int:
         terminal.agreement(summaries)
     write_json(summaries, options, terminal)
     write_page(summaries, options, terminal)
+    if options.is_own:
+        runs = [run for summary in summaries for run in summary.shown()]
+        Progress(find_folder("exercises"), partial(_set_aside, terminal)).note(runs, judged)
     outcome = overall([summary.outcome for summary in summaries])
     defect = any(summary.defect for summary in summaries)
     if outcome is Outcome.PASSED and not defect and options.simulated:
         terminal.line(terminal.texts.say("ui.try_simulated", command=options.simulated))
     return EXIT_DEFECT if defect else EXIT_CODES[outcome]
+
+
+def _set_aside(terminal: Terminal, path: Path) -> None:
+    terminal.line(terminal.texts.say("progress.set_aside", path=path), "yellow")
 
 
 async def _all_of(kinds: list[type[OneWorld]], options: Options, terminal: Terminal) -> list[Summary]:

@@ -38,7 +38,7 @@ def _show_version(context: click.Context, option: click.Parameter, is_asked: boo
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
     is_flag=True,
@@ -47,12 +47,19 @@ def _show_version(context: click.Context, option: click.Parameter, is_asked: boo
     callback=_show_version,
     help="Show the version and exit.",
 )
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Check your chat server, step by step as the course's exercises number them.
 
-    Start with `chatlab check 1`. Exit codes: 0 passed, 1 failed, 2 inconclusive (the machine was too slow,
-    or a fault had no effect), 64 wrong usage, 70 a fault of the kit itself.
+    Start with `chatlab watch 1`, which judges exercise 1 each time you save it; `chatlab` alone goes on where you
+    were. Exit codes: 0 passed, 1 failed, 2 inconclusive (the machine was too slow, or a fault had no effect),
+    64 wrong usage, 70 a fault of the kit itself.
     """
+    if context.invoked_subcommand is not None:
+        return
+    if sys.stdin.isatty() and sys.stdout.isatty() and has_own_exercises():
+        context.exit(context.invoke(watch))
+    echo(context.get_help())
 
 
 _STUDENTS = (watch, check, hint, status, reset, solution, replay)
