@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
-from harness import is_clone
 from harness.judged import typescript
 from harness.judged.commands import words_of
 from harness.judged.found import Found, handed_in
@@ -23,6 +22,7 @@ from harness.judged.programs import python_program
 from harness.judged.submissions import check_there, component_in, has_components, shown
 from harness.judged.target import Target
 from harness.judged.tracks import PYTHON, TYPESCRIPT
+from harness.typescript.tools import is_clone
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
