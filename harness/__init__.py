@@ -9,11 +9,3 @@ def version() -> str:
         return metadata.version("chat-lab")
     except metadata.PackageNotFoundError:
         return "uninstalled"
-
-
-def is_clone() -> bool:
-    """Whether the kit is a folder to work in, with all of its files; else it was installed as a package."""
-    from pathlib import Path  # late, likewise
-
-    folder = Path(__file__).parent.parent
-    return (folder / "pyproject.toml").is_file() and (folder / "constraints.txt").is_file()

@@ -25,12 +25,15 @@ class Options(Struct, frozen=True):
     html_file: str | None
     command: str
     """What plays the same again, as it is typed."""
-    is_own: bool
-    """Whether it is a student's own files in `exercises`: he is offered hints, and his progress is kept."""
     folder: str = ""
     """The folder of the exercises, if what is judged are the student's own files."""
     simulated: str = ""
     """What plays it in the simulated world, many times; "" if that makes no sense."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a student's own files are judged: he is offered hints, and his progress is kept."""
+        return bool(self.folder)
 
     def named_seed(self, world: str) -> int | str:
         """What plays the first run in this world again, as `--seed`."""

@@ -57,13 +57,13 @@ class Kept(Struct):
 
 
 class Progress:
-    """The progress that is kept beside a folder `exercises`.
+    """The progress that is kept in a folder; see `home_of`.
 
     A file that cannot be read is set aside under another name, and `told` is called with that.
     """
 
-    def __init__(self, exercises: Path, told: Callable[[Path], None] = lambda path: None) -> None:
-        self.home = exercises.absolute().parent
+    def __init__(self, home: Path, told: Callable[[Path], None] = lambda path: None) -> None:
+        self.home = home
         self.path = self.home / OURS / NAME
         self._told = told
 
@@ -111,6 +111,13 @@ def _noted(before: Reached | None, run: Run, digest: str, now: float) -> Reached
         now_reached.passed_at = now_reached.passed_at or now
         now_reached.passed = digest
     return now_reached
+
+
+def home_of(own_folder: Path) -> Path:
+    """Where the progress is kept of what lies in this folder: beside `exercises`, or else beside itself."""
+    folder = own_folder.absolute()
+    above = (each for each in (folder, *folder.parents[:2]) if each.name == "exercises")
+    return next(above, folder).parent
 
 
 def digests(chosen: Mapping[int, Target]) -> dict[int, str]:

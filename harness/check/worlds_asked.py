@@ -12,9 +12,8 @@ from harness.check.interruption import interruptible
 from harness.check.live_runs import Live
 from harness.check.one_world import OneWorld
 from harness.check.options import Options
-from harness.check.progress import Progress, digests
+from harness.check.progress import Progress, digests, home_of
 from harness.check.simulated_runs import Simulated
-from harness.judged.targets import find_folder
 from harness.reports.ending import interrupted, pool_failed
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
@@ -46,7 +45,7 @@ def check(options: Options) -> int:
     write_page(summaries, options, terminal)
     if options.is_own:
         runs = [run for summary in summaries for run in summary.shown()]
-        Progress(find_folder("exercises"), partial(_set_aside, terminal)).note(runs, judged)
+        Progress(home_of(Path(options.folder)), partial(_set_aside, terminal)).note(runs, judged)
     outcome = overall([summary.outcome for summary in summaries])
     defect = any(summary.defect for summary in summaries)
     if outcome is Outcome.PASSED and not defect and options.simulated:

@@ -135,7 +135,6 @@ def check(
             simulated=_simulated(named, exercises, together=together)
             if world == "live" and not cluster
             else "",
-            is_own=named.is_own,
             folder=str(own_folder(named.track)) if named.is_own else "",
         )
     )

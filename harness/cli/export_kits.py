@@ -70,9 +70,9 @@ def student_kit(place: Path, with_reference: bool, with_notebooks: bool, lang: s
     It is the kit without the model answers, and without what grades. The reference's own components, which
     are answers, are packed, so that nobody reads them by accident.
     """
-    from harness import is_clone
-    from harness.grading.handouts.bundle import write_folder
     from harness.grading.handouts.student_kit import changed_exercises, student_kit
+    from harness.typescript.tools import is_clone
+    from harness.workspace.bundle import write_folder
 
     say = texts(lang).say
     bundle = student_kit(texts(lang), with_reference=with_reference, with_notebooks=with_notebooks)
@@ -125,8 +125,8 @@ def gradescope(
     If its name ends in .zip, it is the archive that is uploaded. Results are written after each exercise,
     and all ends before the time limit, so that what was judged counts.
     """
-    from harness.grading.handouts.bundle import write_archive, write_folder
     from harness.grading.handouts.gradescope import Wishes, gradescope
+    from harness.workspace.bundle import write_archive, write_folder
 
     numbers = _numbers(exercises)
     wishes = Wishes(numbers, together, seed, _hidden(hidden, numbers), hidden_until, time_limit, track)
@@ -181,8 +181,8 @@ KITS = (student_kit, gradescope, github, gitlab)
 
 
 def _write(place: Path, name: str, text: str, kit: str) -> None:
-    from harness.grading.handouts.bundle import write_file
     from harness.grading.handouts.pipelines import file_for
+    from harness.workspace.bundle import write_file
 
     file = file_for(place, name)
     write_file(text, file)

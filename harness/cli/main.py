@@ -16,6 +16,7 @@ from harness.cli.doctor import doctor
 from harness.cli.export import export
 from harness.cli.grade import grade
 from harness.cli.hint import hint
+from harness.cli.init import init
 from harness.cli.load import load
 from harness.cli.replay import replay
 from harness.cli.reset import reset
@@ -23,6 +24,7 @@ from harness.cli.solution import solution
 from harness.cli.status import status
 from harness.cli.watch import watch
 from harness.cli.zoo import zoo
+from harness.judged import targets
 from harness.judged.machine_limits import limit_of
 from harness.texts import texts
 from harness.texts.console import echo, prepare
@@ -51,18 +53,18 @@ def _show_version(context: click.Context, option: click.Parameter, is_asked: boo
 def cli(context: click.Context) -> None:
     """Check your chat server, step by step as the course's exercises number them.
 
-    Start with `chatlab watch 1`, which judges exercise 1 each time you save it; `chatlab` alone goes on where you
-    were. Exit codes: 0 passed, 1 failed, 2 inconclusive (the machine was too slow, or a fault had no effect),
-    64 wrong usage, 70 a fault of the kit itself.
+    Start with `chatlab watch 1`, which judges exercise 1 each time you save it; `chatlab` alone goes on where
+    you were. Exit codes: 0 passed, 1 failed, 2 inconclusive (the machine was too slow, or a fault had no
+    effect), 64 wrong usage, 70 a fault of the kit itself.
     """
     if context.invoked_subcommand is not None:
         return
-    if sys.stdin.isatty() and sys.stdout.isatty() and has_own_exercises():
+    if sys.stdin.isatty() and sys.stdout.isatty() and targets.are_exercises_here():
         context.exit(context.invoke(watch))
     echo(context.get_help())
 
 
-_STUDENTS = (watch, check, hint, status, reset, solution, replay)
+_STUDENTS = (init, watch, check, hint, status, reset, solution, replay)
 _OTHERS = (serve, cluster, backup, doctor, grade, export, load, zoo, bench)
 for _command in (*_STUDENTS, *_OTHERS):
     cli.add_command(_command)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from harness.check.progress import Progress
+from harness.check.progress import Progress, home_of
 from harness.cli import options
 from harness.cli.target_options import TRACK_IS
 from harness.cli.usage import told
 from harness.judged.handed_out import place_of
 from harness.judged.problems import BadTarget
-from harness.judged.targets import find_folder
+from harness.judged.targets import find_folder, own_folder
 from harness.judged.tracks import TYPESCRIPT
 from harness.texts import texts
 from harness.texts.console import echo
@@ -28,7 +28,7 @@ def solution(number: int, peek: bool, track: str, lang: str) -> int:
     """Show the model answer to exercise NUMBER, once yours has passed `chatlab check` or `chatlab watch`."""
     say = texts(lang).say
     try:
-        reached = Progress(find_folder("exercises")).read().of(number, track)
+        reached = Progress(home_of(own_folder(track))).read().of(number, track)
         folder = find_folder("solutions")
     except BadTarget as error:
         raise told(error) from error

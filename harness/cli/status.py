@@ -6,13 +6,14 @@ import time
 
 import click
 
-from harness.check.progress import Progress, Reached, digest_of
+from harness.check.progress import Progress, Reached, digest_of, home_of
 from harness.cli import options
 from harness.cli.target_options import TRACK_IS
 from harness.cli.usage import told
-from harness.judged.handed_out import place_of, pristine
+from harness.judged.handed_out import pristine
 from harness.judged.problems import BadTarget
-from harness.judged.targets import find_folder
+from harness.judged.submissions import shown
+from harness.judged.targets import own_file, own_folder
 from harness.texts import Texts, texts
 from harness.texts.console import echo
 from harness.verdict.steps import EXERCISES
@@ -28,19 +29,20 @@ def status(track: str, lang: str) -> None:
     """
     words = texts(lang)
     try:
-        folder = find_folder("exercises")
+        folder = own_folder(track)
     except BadTarget as error:
         raise told(error) from error
-    kept = Progress(folder, lambda path: echo(words.say("progress.set_aside", path=path), err=True)).read()
+    kept = Progress(
+        home_of(folder), lambda path: echo(words.say("progress.set_aside", path=path), err=True)
+    ).read()
     following = ""
     for number in EXERCISES:
-        place = place_of(number, track)
-        reached = kept.of(number, track)
-        now = digest_of(folder / place)
-        is_begun = now and (folder / place).read_text("utf-8", "replace") != pristine(number, track)[place]
+        file, reached = own_file(number, track), kept.of(number, track)
+        now = digest_of(file)
+        is_begun = now and file.read_text("utf-8", "replace") not in pristine(number, track).values()
         echo(f"{number}  {words.say(f'exercise.{number}'):<22} {_line(reached, now, bool(is_begun), words)}")
         if not following and (reached is None or not reached.has_passed):
-            following = words.say("progress.next", exercise=number, path=folder / place)
+            following = words.say("progress.next", exercise=number, path=shown(file))
     echo("")
     echo(following or words.say("progress.all"))
 

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
-from harness import is_clone
 from harness.judged import typescript
 from harness.judged.commands import words_of
 from harness.judged.found import Found, handed_in
@@ -23,6 +22,7 @@ from harness.judged.programs import python_program
 from harness.judged.submissions import check_there, component_in, has_components, shown
 from harness.judged.target import Target
 from harness.judged.tracks import PYTHON, TYPESCRIPT
+from harness.typescript.tools import is_clone
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
@@ -32,6 +32,7 @@ __all__ = [  # what is judged, and why it cannot be
     "CommandNotFound",
     "Target",
     "Unclear",
+    "are_exercises_here",
     "as_user",
     "at_file",
     "at_url",
@@ -230,6 +231,14 @@ def own_folder(track: str = PYTHON) -> Path:
         home = next((each for each in bases if typescript.has_components(each)), None)
         return home or find_folder("exercises") / "typescript" / "src"
     return find_folder("exercises")
+
+
+def are_exercises_here() -> bool:
+    """Whether there are files of a student's own to be judged."""
+    try:
+        return own_folder(track_here()).is_dir()
+    except BadTarget:
+        return False
 
 
 def track_here() -> str:

@@ -13,11 +13,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from harness import is_clone
 from harness.typescript.bounded import environment
 from harness.typescript.problems import NotReady
 
-__all__ = ["PROJECT", "NotReady", "Tools", "find_tools"]
+__all__ = ["PROJECT", "ROOT", "NotReady", "Tools", "check_programs", "find_tools", "is_clone"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ROOT / "exercises" / "typescript"
@@ -71,6 +70,21 @@ def find_node() -> str | None:
 
 def find_tools(project: Path = PROJECT) -> Tools:
     """Node on the PATH, and the installed packages of a project. Raises NotReady."""
+    node, version = _usable_node()
+    installed = _installed(project)
+    _check_packages(project, installed)
+    return Tools(node, project, version, installed)
+
+
+def check_programs() -> None:
+    """Raise NotReady unless there are Node and npm, which installs packages."""
+    _usable_node()
+    if shutil.which("npm") is None:
+        raise NotReady("typescript.no_npm")
+
+
+def _usable_node() -> tuple[str, str]:
+    """Node on the PATH, and its version. Raises NotReady."""
     node = find_node()
     if node is None:
         raise NotReady("typescript.no_node", oldest=OLDEST)
@@ -80,9 +94,7 @@ def find_tools(project: Path = PROJECT) -> Tools:
         raise NotReady("typescript.strange_node", path=node, oldest=OLDEST)
     if int(found[1]) < OLDEST:
         raise NotReady("typescript.old_node", path=node, version=version, oldest=OLDEST)
-    installed = _installed(project)
-    _check_packages(project, installed)
-    return Tools(node, project, version, installed)
+    return node, version
 
 
 def _installed(project: Path) -> Path:
@@ -102,6 +114,11 @@ def _installed(project: Path) -> Path:
     if project == PROJECT and not places and not is_clone():
         raise NotReady("typescript.no_project", here=Path.cwd())
     return next((each for each in (*places, there) if each.is_dir()), (*places, there)[0])
+
+
+def is_clone() -> bool:
+    """Whether the kit is a folder to work in, with all of its files; else it was installed as a package."""
+    return (ROOT / "pyproject.toml").is_file() and (ROOT / "constraints.txt").is_file()
 
 
 def _name_in(project: Path) -> object:

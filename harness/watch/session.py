@@ -15,12 +15,11 @@ from msgspec import Struct
 
 from harness.check.files import LAST_PAGE, make_ours
 from harness.check.interruption import interruptible
-from harness.check.progress import Progress, digests
+from harness.check.progress import Progress, digests, home_of
 from harness.history.events import Event, Step
 from harness.judged import targets
-from harness.judged.handed_out import place_of
 from harness.judged.problems import BadTarget
-from harness.judged.targets import Target, find_folder
+from harness.judged.targets import Target, own_file, own_folder
 from harness.judged.tracks import TYPESCRIPT
 from harness.reports.summary import Summary
 from harness.texts import Texts
@@ -48,9 +47,9 @@ class Asked(Struct, frozen=True):
 
 async def watch(asked: Asked, texts: Texts) -> int:
     """Watch until `q`, Ctrl-C or SIGTERM; returns the exit code. Raises BadTarget."""
-    exercises = find_folder("exercises")
+    home = home_of(own_folder(asked.track))
     with Keys() as keys:
-        session = Session(asked, texts, exercises, keys)
+        session = Session(asked, texts, home, keys)
         with interruptible(session.say_goodbye):
             async with Judge() as judge:
                 await session.run(judge)
@@ -61,10 +60,9 @@ async def watch(asked: Asked, texts: Texts) -> int:
 class Session:
     """What is known while we watch."""
 
-    def __init__(self, asked: Asked, texts: Texts, exercises: Path, keys: Keys) -> None:
+    def __init__(self, asked: Asked, texts: Texts, home: Path, keys: Keys) -> None:
         self._texts, self._keys, self._track = texts, keys, asked.track
-        self._exercises = exercises
-        self._progress = Progress(exercises, self._set_aside)
+        self._progress = Progress(home, self._set_aside)
         self._screen = Screen(texts, keys.are_there)
         self._view = View(asked.exercise or self._first_open(), is_verbose=asked.verbose)
         self._round: asyncio.Task[None] | None = None
@@ -109,10 +107,7 @@ class Session:
     # --- what is watched --------------------------------------------------------------------------
 
     def _folders(self) -> list[Path]:
-        return list(dict.fromkeys(self._file(number).parent for number in EXERCISES))
-
-    def _file(self, exercise: int) -> Path:
-        return self._exercises / place_of(exercise, self._track)
+        return list(dict.fromkeys(own_file(number, self._track).parent for number in EXERCISES))
 
     def _first_open(self) -> int:
         """The first exercise that has not passed."""
@@ -124,7 +119,7 @@ class Session:
         """Turn to the exercise whose file was saved, or in whose own folder something was."""
         has_own_folder = len(self._folders()) > 1
         for exercise in EXERCISES:
-            file = self._file(exercise)
+            file = own_file(exercise, self._track)
             if file in changed or (has_own_folder and any(path.parent == file.parent for path in changed)):
                 if exercise != self._view.exercise:
                     self._view = View(exercise, is_verbose=self._view.is_verbose)
@@ -167,7 +162,11 @@ class Session:
             self._show(is_news=True)
             return
         self._target, self._view.problem = target, ""
-        self._view.file, self._view.path, self._view.track = target.label, self._file(exercise), target.track
+        self._view.file, self._view.path, self._view.track = (
+            target.label,
+            own_file(exercise, self._track),
+            target.track,
+        )
         judged, seconds = digests({exercise: target}), 0.0
         async for verdict in judge.verdicts(exercise, target, self._tell_step):
             if verdict.run.steps or verdict.way is not Way.QUICK:

@@ -24,6 +24,7 @@ LAYERS = (
     ("harness.reports",),
     ("harness.minimize",),
     ("harness.submissions",),
+    ("harness.workspace",),
     ("harness.running",),
     ("harness.scenarios",),
     ("harness.contracts",),

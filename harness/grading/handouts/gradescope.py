@@ -8,13 +8,13 @@ from typing import Any
 from msgspec import Struct
 
 from harness.grading.handouts import autograder
-from harness.grading.handouts.bundle import Bundle, template
 from harness.grading.handouts.kit import judging_kit
 from harness.grading.handouts.project import project
 from harness.history.source_files import source_of
 from harness.judged.tracks import PYTHON, TYPESCRIPT
 from harness.texts import LANGUAGES, Texts
 from harness.verdict.steps import COMPONENTS, points_for, steps_of
+from harness.workspace.bundle import Bundle, template
 
 VISIBILITY = {"published": "after_published", "due": "after_due_date", "never": "hidden"}
 """Until when a hidden step stays hidden, and what Gradescope calls it."""
@@ -56,11 +56,11 @@ def gradescope(wishes: Wishes, words: Texts) -> Bundle:
     """All files of the autograder."""
     bundle = Bundle()
     is_typescript = wishes.track == TYPESCRIPT
-    node = template("gradescope/node.sh") if is_typescript else ""
+    node = template(__package__, "gradescope/node.sh") if is_typescript else ""
     editable = "--editable " * is_typescript  # it stays in the folder in which npm installs packages, too
-    setup = template("gradescope/setup.sh", user=_USER, node=node, editable=editable)
+    setup = template(__package__, "gradescope/setup.sh", user=_USER, node=node, editable=editable)
     bundle.add("setup.sh", setup, is_program=True)
-    bundle.add("run_autograder", template("gradescope/run_autograder"), is_program=True)
+    bundle.add("run_autograder", template(__package__, "gradescope/run_autograder"), is_program=True)
     bundle.add("driver.py", source_of(autograder.__file__))
     bundle.add("settings.json", json.dumps(settings(wishes, words), indent=1, ensure_ascii=False) + "\n")
     bundle.add_all(judging_kit(with_reference=False, with_typescript=is_typescript), "kit")

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
-from collections.abc import Iterator
-from pathlib import Path
 
-from harness.grading.handouts.bundle import Bundle
 from harness.grading.handouts.project import constraints, licence, pyproject
 from harness.grading.handouts.sealed import sealed
 from harness.judged.handed_out import KEPT, as_file
@@ -15,8 +11,9 @@ from harness.judged.targets import ROOT
 from harness.typescript.build import SOLUTIONS
 from harness.typescript.components import COMPONENTS as MODULES
 from harness.typescript.stand_ins import PLACE, for_a_kit, text_of_stand_in
-from harness.typescript.tools import PROJECT
 from harness.verdict.steps import COMPONENTS
+from harness.workspace.bundle import Bundle
+from harness.workspace.exercises import files_below, typescript_project
 
 COMMANDS_LEFT_OUT = ("bench", "export", "grade", "zoo")
 """Commands for teachers and for those who build the kit."""
@@ -28,10 +25,6 @@ _LEFT_OUT = (
 _PROGRAMS = ("chatlab_entry.py", "chatlab_fixtures.py", "chatlab_pytest.py")
 """The modules of harness/entry_points: a wheel has them at its top."""
 _COMMAND = "harness/cli/main.py"
-_OF_TOOLS = ("__pycache__", "node_modules", "dist")
-"""Folders that tools have made."""
-_HIDDEN = (".npmrc", ".oxlintrc.json")
-"""Files of the project in TypeScript that npm and the linter read."""
 
 
 def judging_kit(*, with_reference: bool, with_typescript: bool = True) -> Bundle:
@@ -65,9 +58,8 @@ def judging_kit(*, with_reference: bool, with_typescript: bool = True) -> Bundle
 
 
 def _add_typescript(bundle: Bundle, *, is_readable: bool) -> None:
-    for path in (*files_below(PROJECT), *(PROJECT / name for name in _HIDDEN)):
-        if path.is_file():
-            bundle.add(path.relative_to(ROOT).as_posix(), path.read_bytes())
+    for name, content in typescript_project().files.items():
+        bundle.add(name, content)
     place = PLACE.relative_to(ROOT).as_posix()
     for component in MODULES.values():
         text = text_of_stand_in(component.file, SOLUTIONS)
@@ -81,15 +73,6 @@ def is_left_out(path: str) -> bool:
     if place == "harness/cli" and name.removesuffix(".py").partition("_")[0] in COMMANDS_LEFT_OUT:
         return True
     return any(path == each or path.startswith(f"{each}/") for each in _LEFT_OUT)
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """The files in a folder that belong to the kit: no caches, and nothing hidden."""
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(each for each in folders if each[0] != "." and each not in _OF_TOOLS)
-        for name in sorted(files):
-            if name[0] != "." and not name.endswith(".pyc"):
-                yield Path(place, name)
 
 
 def without_commands(source: str, names: tuple[str, ...]) -> str:

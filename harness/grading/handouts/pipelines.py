@@ -8,10 +8,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from harness.grading.handouts.bundle import template
 from harness.judged.tracks import PYTHON, TYPESCRIPT
 from harness.texts import Texts
 from harness.verdict.steps import COMPONENTS, points_for, steps_of
+from harness.workspace.bundle import template
 
 GITHUB_FILE = ".github/workflows/classroom.yml"
 GITLAB_FILE = ".gitlab-ci.yml"
@@ -37,6 +37,7 @@ def github(course: Course, words: Texts) -> str:
     options = " --together" * course.together + f" --lang {words.language}"
     steps = "".join(
         template(
+            __package__,
             "github/exercise.yml",
             number=exercise,
             title=json.dumps(
@@ -49,9 +50,10 @@ def github(course: Course, words: Texts) -> str:
     )
     possible = {exercise: _possible(exercise, course.together) for exercise in course.exercises}
     return template(
+        __package__,
         "github/classroom.yml",
         install=_install(course, ""),
-        node=template("github/node.yml") if course.track == TYPESCRIPT else "",
+        node=template(__package__, "github/node.yml") if course.track == TYPESCRIPT else "",
         steps=steps.rstrip("\n"),
         possible=json.dumps(possible),
         points=json.dumps(words.say("handout.pipeline_points"), ensure_ascii=False),
@@ -64,8 +66,10 @@ def gitlab(course: Course, words: Texts) -> str:
     options = f" --lab-exercises={','.join(map(str, course.exercises))}"
     options += " --lab-together" if course.together else ""
     options += f" --lab-lang={words.language}"
-    node = template("gitlab/node.yml") if course.track == TYPESCRIPT else ""
-    return template("gitlab/gitlab-ci.yml", install=_install(course, "pytest"), node=node, options=options)
+    node = template(__package__, "gitlab/node.yml") if course.track == TYPESCRIPT else ""
+    return template(
+        __package__, "gitlab/gitlab-ci.yml", install=_install(course, "pytest"), node=node, options=options
+    )
 
 
 def file_for(place: Path, name: str) -> Path:

@@ -10,10 +10,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from harness import is_clone
-from harness.grading.handouts.bundle import template
 from harness.judged.targets import ROOT
 from harness.texts.problem import Problem
+from harness.typescript.tools import is_clone
+from harness.workspace.bundle import template
 
 _NAME = "chat-lab"
 _KEPT = ("pytest", "load", "cluster", "notebooks")
@@ -58,7 +58,9 @@ def pyproject() -> str:
     """A pyproject.toml for a kit that is handed out."""
     known = project()
     extras = "\n".join(f"{name} = {json.dumps(needs)}" for name, needs in known.extras.items())
-    return template("pyproject.txt", version=known.version, needs=json.dumps(known.needs), extras=extras)
+    return template(
+        __package__, "pyproject.txt", version=known.version, needs=json.dumps(known.needs), extras=extras
+    )
 
 
 def constraints() -> str:

@@ -6,34 +6,39 @@ import fnmatch
 import shutil
 import subprocess
 
-from harness.grading.handouts.bundle import Bundle, template
-from harness.grading.handouts.kit import files_below, judging_kit
+from harness.grading.handouts.kit import judging_kit
 from harness.judged.targets import ROOT
-from harness.texts import LANGUAGES, Texts
+from harness.texts import Texts
 from harness.texts.problem import Problem
+from harness.workspace.bundle import Bundle, template
+from harness.workspace.exercises import exercises, files_below, front_page, git_ignores, in_language
 
 _OWN_FILES = "exercises/*/my_*"
-"""What somebody has tried out beside the stubs."""
+"""What somebody has tried out beside the stubs: it is never handed out."""
 
 
 def student_kit(words: Texts, *, with_reference: bool, with_notebooks: bool) -> Bundle:
     """All files of it. Raises Problem if something that was asked for is not there."""
     bundle = judging_kit(with_reference=with_reference)
-    _add_folder(bundle, "exercises")
+    bundle.files |= exercises().files
     if with_notebooks:
         if not (ROOT / "notebooks").is_dir():
             raise Problem("handout.no_notebooks")
-        _add_folder(bundle, "notebooks")
+        for path in files_below(ROOT / "notebooks"):
+            bundle.add(path.relative_to(ROOT).as_posix(), path.read_bytes())
     bundle.add("Makefile", _makefile(words))
-    bundle.add(".gitignore", template("student/gitignore"))
-    bundle.add("README.md", page("student", words.language))
+    bundle.add(".gitignore", git_ignores())
+    bundle.add("README.md", page(words.language))
     return bundle
 
 
-def page(folder: str, language: str) -> str:
-    """The page of a handout in a language, by the name that pages have in the kit."""
-    name = "README.md" if language == LANGUAGES[0] else f"README.{language}.md"
-    return template(f"{folder}/{name}")
+def page(language: str) -> str:
+    """The first page of a kit in a language."""
+    parts = {
+        name: template(__package__, f"student/{in_language(f'{name}.md', language)}").rstrip("\n")
+        for name in ("begin", "where")
+    }
+    return front_page(language, **parts)
 
 
 def changed_exercises() -> list[str]:
@@ -65,16 +70,9 @@ def changed_exercises() -> list[str]:
     return sorted(line[3:] for line in lines if line and not fnmatch.fnmatch(line[3:], _OWN_FILES))
 
 
-def _add_folder(bundle: Bundle, folder: str) -> None:
-    for path in files_below(ROOT / folder):
-        name = path.relative_to(ROOT).as_posix()
-        if not fnmatch.fnmatch(name, _OWN_FILES):
-            bundle.add(name, path.read_bytes())
-
-
 def _makefile(words: Texts) -> str:
     said = {
         key: words.say(f"handout.make_{key}")
         for key in ("works", "read", "run", "edit", "runscript", "editscript")
     }
-    return template("student/Makefile", language=words.language, **said)
+    return template(__package__, "student/Makefile", language=words.language, **said)

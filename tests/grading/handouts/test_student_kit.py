@@ -28,7 +28,7 @@ from harness.typescript.stand_ins import PLACE, text_of_stand_in
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from tests.extras import needs_node
 
-KEPT = {"serve", "backup", "check", "replay", "doctor", "hint", "load", "cluster"}
+KEPT = {"serve", "backup", "init", "check", "replay", "doctor", "hint", "load", "cluster"}
 """The commands that students have."""
 
 
@@ -194,7 +194,7 @@ def test_it_judges_live(kit: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_its_page_is_right(kit: Path, language: str) -> None:
     """Each link names a file that is there, and each command is one that students have."""
-    page = student_kit.page("student", language)
+    page = student_kit.page(language)
     for target in re.findall(r"\]\(([^)#:]+)\)", page):
         assert (kit / target).exists(), target
     commands = re.findall(r"^chatlab ([^\n#]+)", page, re.MULTILINE)

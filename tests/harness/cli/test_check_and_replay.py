@@ -123,7 +123,7 @@ def test_with_json_no_warning_is_printed(
         json_file="-",
         html_file=None,
         command="chatlab check",
-        hints=True,
+        folder="exercises",
     )
     assert check(options) == 1
     assert json.loads(capsys.readouterr().out)["world"] == "sim"

@@ -112,7 +112,7 @@ def test_json_on_a_console_is_json(encoding: str, monkeypatch: pytest.MonkeyPatc
     prepare()
     run = swapped()
     run.target = "Łukasz “é”"
-    options = Options({}, 7, "live", 1, 1, False, False, "fr", False, "-", None, "", hints=False)
+    options = Options({}, 7, "live", 1, 1, False, False, "fr", False, "-", None, "")
     summary = summary_of(run)
     summary.target = run.target
     write_json([summary], options, Terminal(texts("fr")))

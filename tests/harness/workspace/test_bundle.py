@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.grading.handouts.bundle import Bundle, write_archive, write_file, write_folder
 from harness.texts.problem import Problem
+from harness.workspace.bundle import Bundle, write_archive, write_file, write_folder
 
 
 def bundle() -> Bundle:

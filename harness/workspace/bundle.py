@@ -36,9 +36,9 @@ class Bundle(Struct):
             self.add(f"{below}/{path}", content, is_program=path in other.programs)
 
 
-def template(path: str, **values: object) -> str:
-    """The text of a file in `templates`, with a value for each @name@ that is given."""
-    text = resources.files(__package__).joinpath("templates", path).read_text(encoding="utf-8")
+def template(package: str, path: str, **values: object) -> str:
+    """The text of a file in `templates` of a package, with a value for each @name@ that is given."""
+    text = resources.files(package).joinpath("templates", path).read_text(encoding="utf-8")
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     return text
@@ -67,6 +67,37 @@ def write_folder(bundle: Bundle, folder: Path) -> None:
             half.rename(place)
         finally:
             shutil.rmtree(half, ignore_errors=True)
+
+
+def write_missing(bundle: Bundle, folder: Path) -> list[str]:
+    """Write the files that a folder lacks, each whole or not at all; returns the paths of these.
+
+    Whatever is there stays as it is. Raises Problem.
+    """
+    written = []
+    with _problems_of(folder):
+        for path, content in bundle.files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if _written(content, target):
+                target.chmod(_mode(bundle, path))
+                written.append(path)
+    return written
+
+
+def _written(content: bytes, target: Path) -> bool:
+    """Write a new file; False if its name is taken, also by a link that leads nowhere."""
+    try:
+        file = target.open("xb")
+    except FileExistsError:
+        return False
+    try:
+        with file:
+            file.write(content)
+    except BaseException:
+        target.unlink()
+        raise
+    return True
 
 
 def write_archive(bundle: Bundle, file: Path) -> None:
