@@ -20,7 +20,7 @@ from harness.check.files import OURS, make_ours
 from harness.judged.targets import Target
 from harness.running.run import Run
 from harness.verdict.outcome import Outcome
-from harness.verdict.steps import COMPONENTS
+from harness.verdict.steps import COMPONENTS, points_for, steps_of
 
 NAME = "progress.json"
 
@@ -101,16 +101,22 @@ def _noted(before: Reached | None, run: Run, digest: str, now: float) -> Reached
     now_reached = Reached(
         steps={step.step: str(step.outcome) for step in run.steps},
         points=sum(step.points for step in run.steps),
-        of=sum(step.of for step in run.steps),
+        of=most_points(run),
         judged_at=now,
         judged=digest,
     )
     if before is not None:
         now_reached.passed_at, now_reached.passed = before.passed_at, before.passed
-    if run.case is None and all(step.outcome is Outcome.PASSED for step in run.steps):
+    has_passed = run.case is None and len(run.steps) == len(steps_of(run.exercise))
+    if has_passed and all(step.outcome is Outcome.PASSED for step in run.steps):
         now_reached.passed_at = now_reached.passed_at or now
         now_reached.passed = digest
     return now_reached
+
+
+def most_points(run: Run) -> int:
+    """The points that its component can get, also for steps of which nothing is known yet."""
+    return sum(points_for(step, run.component) for step in steps_of(run.exercise))
 
 
 def home_of(own_folder: Path) -> Path:

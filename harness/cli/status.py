@@ -35,12 +35,13 @@ def status(track: str, lang: str) -> None:
     kept = Progress(
         home_of(folder), lambda path: echo(words.say("progress.set_aside", path=path), err=True)
     ).read()
-    following = ""
+    following, width = "", max(len(words.say(f"exercise.{number}")) for number in EXERCISES)
     for number in EXERCISES:
         file, reached = own_file(number, track), kept.of(number, track)
         now = digest_of(file)
         is_begun = now and file.read_text("utf-8", "replace") not in pristine(number, track).values()
-        echo(f"{number}  {words.say(f'exercise.{number}'):<22} {_line(reached, now, bool(is_begun), words)}")
+        title = f"{words.say(f'exercise.{number}'):<{width}}"
+        echo(f"{number}  {title}  {_line(reached, now, bool(is_begun), words)}")
         if not following and (reached is None or not reached.has_passed):
             following = words.say("progress.next", exercise=number, path=shown(file))
     echo("")

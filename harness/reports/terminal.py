@@ -49,6 +49,8 @@ STYLES = {
 }
 _OF_TARGET = ("installed_copy", "unread_keys", "unread_build", "found_by_class")
 """Notes on what was judged, which stand at the head of a report."""
+WIDTH = 100
+"""Characters of a line of text, unless the terminal has fewer."""
 EVIDENCE = 6
 """Events that are shown of each finding."""
 _CALLS = 24
@@ -72,11 +74,13 @@ class Terminal:
         verbose: bool = False,
         out: TextIO | None = None,
         console: Console | None = None,
+        width: int = WIDTH,
     ) -> None:
         self.texts = texts
         self.verbose = verbose
         self._out = out
         self._console = console
+        self._width = min(width, WIDTH)
         if out is None and console is None and sys.stdout.isatty():
             from rich.console import Console  # late: it costs 50 ms, and a pipe does not need it
 
@@ -107,7 +111,7 @@ class Terminal:
     def block(self, text: str, indent: int, style: str = "") -> None:
         """Text of several lines, each wrapped."""
         for paragraph in text.splitlines():
-            for each in _wrapped(paragraph, 100 - indent):
+            for each in _wrapped(paragraph, self._width - indent):
                 self.line(" " * indent + each, style)
 
     @contextmanager

@@ -20,7 +20,6 @@ from harness.running.run import Run
 from harness.texts import Texts
 from harness.texts.console import echo
 from harness.verdict.outcome import Outcome, StepResult, Text
-from harness.verdict.steps import EXERCISES
 from harness.watch.own_line import own_line
 from harness.watch.rounds import Verdict, Way
 
@@ -102,7 +101,7 @@ class Screen:
             from rich.console import Console  # late: it costs 50 ms, and a pipe does not need it
 
             console = Console(file=buffer, force_terminal=True, width=width, highlight=False)
-            write(Terminal(self._texts, verbose=view.is_verbose, console=console), view)
+            write(Terminal(self._texts, verbose=view.is_verbose, console=console, width=width), view)
         else:
             write(Terminal(self._texts, verbose=view.is_verbose, out=buffer), view)
         text = buffer.getvalue().strip("\n")
@@ -150,18 +149,20 @@ class Screen:
             terminal.step(run, step)
 
     def _first(self, terminal: Terminal, view: View, run: Run) -> None:
-        """What to correct first: the first finding of the first step that failed."""
+        """What to correct first: what direct calls have shown, else the first finding of the first step."""
         failed = [step for step in run.steps if step.outcome is Outcome.FAILED and step.anomalies]
+        called = [step for step in failed if step.anomalies[0].is_of_a_contract]
+        reached = [step for step in failed if not is_not_reached(step)]
         if not failed:
             return
-        step = next((each for each in failed if not is_not_reached(each)), failed[0])
+        step = [*called, *reached, *failed][0]
         first = replace(step, anomalies=step.anomalies[:1])
-        terminal.step(run, first)
         line = own_line(step.anomalies[0], view.path, run.track) if not first_causes(run, [first]) else None
         if line is not None:
             where = Words.of(run, self._texts).text("watch", Text("own_line", {"where": line.place}))
-            terminal.block(where, 6)
-            terminal.line(f"        {line.source}", "cyan")
+            terminal.block(where, 2, "bold")
+            terminal.line(f"      {line.source}", "cyan")
+        terminal.step(run, first)
         more = sum(len(each.anomalies) for each in failed) - 1
         if more:
             terminal.block(self._texts.say("watch.more", count=more), 6, "dim")
@@ -179,14 +180,14 @@ class Screen:
             terminal.block(view.told, 2, "yellow")
         parts = []
         if view.verdict is not None and view.seconds:
-            way = say(f"watch.by_{view.verdict.way}")
+            is_called = view.verdict.way is Way.QUICK and view.verdict.run.case is None
+            way = say("watch.by_calls" if is_called else f"watch.by_{view.verdict.way}")
             parts.append(say("watch.judged", way=way, seconds=f"{view.seconds:.1f}"))
         if view.doing:
             parts.append(view.doing)
         terminal.line("  " + " · ".join(parts or [say("watch.waiting")]), "dim")
         if self._has_keys:
-            number = next((each for each in EXERCISES if each > view.exercise), min(EXERCISES))
-            terminal.line("  " + say("watch.keys", next=number), "dim")
+            terminal.line("  " + say("watch.keys"), "dim")
 
 
 def is_sure(verdict: Verdict) -> bool:

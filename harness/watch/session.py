@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from harness.check.files import LAST_PAGE, make_ours
 from harness.check.interruption import interruptible
-from harness.check.progress import Progress, digests, home_of
+from harness.check.progress import Progress, digests, home_of, most_points
 from harness.history.events import Event, Step
 from harness.judged import targets
 from harness.judged.problems import BadTarget
@@ -100,7 +100,7 @@ class Session:
         verdict = self._view.verdict
         if verdict is not None and verdict.run.steps:
             points = sum(step.points for step in verdict.run.steps)
-            of = sum(step.of for step in verdict.run.steps)
+            of = most_points(verdict.run)
             echo(self._texts.say("watch.last", exercise=self._view.exercise, points=points, of=of))
         echo(self._texts.say("watch.goodbye"))
 
@@ -135,7 +135,7 @@ class Session:
         began = time.monotonic()
         await self._let_go(judge, wait=_LETTING_GO)
         self._view.saved_at = time.strftime("%H:%M:%S")
-        self._view.told, self._view.hints, self._view.passed = "", 0, False
+        self._view.told, self._view.hints, self._view.passed, self._view.seconds = "", 0, False, 0.0
         if self._view.verdict is not None:
             steps = self._view.verdict.run.steps
             self._view.was = {step.step: step.outcome for step in steps} or self._view.was

@@ -35,7 +35,6 @@ def options(exercises: tuple[int, ...] = (2,), **more: object) -> Options:
         "json_file": None,
         "html_file": None,
         "command": "chatlab check 2 --seed 12",
-        "hints": False,
     }
     return Options(**usual | more)
 

@@ -159,6 +159,8 @@ PRINTS = {
     "harness/zoo/__main__.py": "our own sentences",
     "harness/check/files.py": "JSON on standard output",
     "harness/cli/bench.py": "JSON on standard output",
+    "harness/cli/solution.py": "our own model answers, with colours",
+    "harness/watch/screen.py": "screens, of lines that a report has written",
     "harness/load/report.py": "a table of numbers, as text",
     "harness/load/probe.py": "JSON for the process that has started it",
     "harness/load/compare_report.py": "a table, as text",
