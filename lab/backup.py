@@ -72,9 +72,9 @@ def _sync(path: Path) -> None:
 @click.argument("data_dir", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 def backup(data_dir: Path, target: Path) -> None:
-    """Copy all messages of DATA_DIR into the new folder TARGET, also while a server runs.
+    """Copy all messages of DATA_DIR into the new folder TARGET.
 
-    To go back to the copy, stop the server and start it with --data-dir TARGET.
+    A server may run meanwhile. To go back to the copy, stop the server and start it with --data-dir TARGET.
     """
     try:
         messages, rooms = back_up(data_dir, target)

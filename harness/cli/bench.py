@@ -44,7 +44,7 @@ def bench(
     json_file: str | None,
     html_file: str | None,
 ) -> int:
-    """Measure what the reference server and the harness cost, beside others in the same run.
+    """Measure what the server and the harness cost, beside others.
 
     Without a PART all of them are measured. Figures of a busy machine mean little; ratios stand it better,
     since peers take turns. A peer that is not installed is named and left out.

@@ -98,7 +98,7 @@ def check(
     lang: str,
     verbose: bool,
 ) -> int:
-    """Judge a chat server against the exercises given (all four, if none is).
+    """Judge the exercises that are given, or all four.
 
     What is judged: your files in exercises/, each put into the reference server by itself, unless an
     option names something else.

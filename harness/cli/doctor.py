@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @names_server("Look at", "--reference", "--server", "--server-module", "--url", is_needed=True)
 @options.language
 def doctor(named: Named, lang: str) -> int:
-    """Ask a server one question of each kind, and show what it answers. It is no verdict.
+    """Ask a server one question of each kind, and show the answers.
 
-    Exit codes: 0 if every question is answered by frames as they should be, else 1; 2 if this machine lacks
+    It is no verdict. Exit codes: 0 if every question is answered by frames as they should be, else 1; 2 if this machine lacks
     something for it; 64 for wrong usage.
     """
     (target,) = named.targets([1]).values()

@@ -10,7 +10,7 @@ from harness.cli.export_kits import KITS
 
 @click.group()
 def export() -> None:
-    """Write marks in the form of a portal, or a folder to hand out or to upload."""
+    """Write marks for a portal, or a folder to hand out or to upload."""
 
 
 for _command in export_marks.COMMANDS:

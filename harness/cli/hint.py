@@ -17,7 +17,7 @@ from harness.texts.console import echo
 @click.option("--track", help="The language of your files: names are shown as there.", **TRACK_IS)
 @options.language
 def hint(number: int, more: int, track: str, lang: str) -> None:
-    """Show a hint for an exercise; there are three, and each says more."""
+    """Show a hint for an exercise: the first of three."""
     dialect = Dialect(texts(lang), track)
     say = texts(lang).say
     echo(say("ui.hints", number=number, title=say(f"exercise.{number}")))

@@ -178,7 +178,7 @@ def load(
     scenario: str | None,
     lang: str,
 ) -> int:
-    """Have hundreds of users chat at once, and judge what all of them saw.
+    """Have hundreds of users chat at once, and judge what they saw.
 
     The load is made by Locust, on the reference server unless an option names another. Users talk every 5 to
     15 seconds in rooms by Zipf's law, come and go, lose their connection, and come back. At the end they fall

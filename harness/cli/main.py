@@ -34,13 +34,35 @@ from lab.backup import backup
 from lab.command import EXIT_USAGE, run_command, serve
 
 
+_SECTIONS = {
+    "Do the exercises": (init, watch, check, hint, status, reset, solution, replay),
+    "Run the server": (serve, cluster, backup),
+    "Give the course": (grade, export),
+    "Look closer": (doctor, load, bench, zoo),
+}
+"""All commands, by what somebody is about to do."""
+
+
+class _Sections(click.Group):
+    """A group whose help lists its commands in sections."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a list for each section."""
+        width = max(map(len, self.commands))
+        limit = formatter.width - width - 6  # what click leaves: two for the margin, and the gap
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                rows = [(f"{each.name or '':<{width}}", each.get_short_help_str(limit)) for each in commands]
+                formatter.write_dl(rows)
+
+
 def _show_version(context: click.Context, option: click.Parameter, is_asked: bool) -> None:
     if is_asked:
         echo(f"chatlab, version {version()}")
         context.exit()
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Sections, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
     is_flag=True,
@@ -64,9 +86,7 @@ def cli(context: click.Context) -> None:
     echo(context.get_help())
 
 
-_STUDENTS = (init, watch, check, hint, status, reset, solution, replay)
-_OTHERS = (serve, cluster, backup, doctor, grade, export, load, zoo, bench)
-for _command in (*_STUDENTS, *_OTHERS):
+for _command in (each for commands in _SECTIONS.values() for each in commands):
     cli.add_command(_command)
 
 

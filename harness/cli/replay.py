@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @options.language
 @options.verbose
 def replay(file: Path, lang: str, verbose: bool) -> int:
-    """Play a failure of the simulated world again, from the FILE that `check --world sim` wrote.
+    """Play a failure of the simulated world again.
 
-    The same code gives the same history, byte for byte. If it does not, this says what has changed.
+    FILE is what `check --world sim` has written. The same code gives the same history, byte for byte. If it does not, this says what has changed.
     """
     # Imported late: `chatlab --help` needs none of it.
     from harness.minimize import replay_file

@@ -25,7 +25,7 @@ from harness.texts.console import echo
 @click.option("--track", help="The language of your file.", **TRACK_IS)
 @options.language
 def reset(number: int, track: str, lang: str) -> int:
-    """Put the file of exercise NUMBER back as it was handed out; yours is kept.
+    """Put an exercise back as it was handed out; yours is kept.
 
     What you had written is moved to .chatlab/reset, beside the folder exercises.
     """

@@ -25,7 +25,10 @@ from harness.texts.console import echo
 @click.option("--track", help="The language of the answer.", **TRACK_IS)
 @options.language
 def solution(number: int, peek: bool, track: str, lang: str) -> int:
-    """Show the model answer to exercise NUMBER, once yours has passed `chatlab check` or `chatlab watch`."""
+    """Show the model answer to an exercise, once yours has passed.
+
+    That is, all its steps in `chatlab watch` or `chatlab check`, live.
+    """
     say = texts(lang).say
     try:
         reached = Progress(home_of(own_folder(track))).read().of(number, track)

@@ -23,7 +23,7 @@ from harness.verdict.steps import EXERCISES
 @click.option("--track", help="The language of your files.", **TRACK_IS)
 @options.language
 def status(track: str, lang: str) -> None:
-    """Show what you have reached in each exercise, when it passed, and what to do next.
+    """Show how far each exercise has come, and what to do next.
 
     It is read from .chatlab/progress.json, beside the folder exercises.
     """

@@ -20,7 +20,7 @@ from lab.command import EXIT_INTERRUPTED
 @options.language
 @options.verbose
 def watch(number: int | None, track: str, lang: str, verbose: bool) -> int:
-    """Judge your exercise each time you save it; the verdict comes in about a second.
+    """Judge your exercise each time you save it, in about a second.
 
     Begins with exercise NUMBER, or the first that has not passed, and turns to whichever you save. First your
     class is called directly, and simulated; if nothing is found, it is judged live, as `chatlab check` does.

@@ -60,9 +60,9 @@ def zoo(
     only_list: bool,
     source: bool,
 ) -> int:
-    """Play servers that are broken on purpose, and check whether each is caught by its own anomaly.
+    """Play servers that are broken on purpose: is each one caught?
 
-    Without a NAME all of them are played, and also the correct servers, which must pass everything. Those in
+    By its own anomaly, that is. Without a NAME all of them are played, and also the correct servers, which must pass everything. Those in
     TypeScript are played live only, and left out where Node or its packages are not installed.
     Exit codes: 0 all results are as expected, 1 some are not, 2 a step was left open.
     """
