@@ -38,7 +38,8 @@ from harness.texts import texts
 def cluster(nodes: int, nats: str, port: int, data_dir: Path | None, lang: str) -> int:
     """Run several servers that share their rooms, until Ctrl-C.
 
-    All of them are on this machine, and so are the NATS nodes below them. For a demonstration: open the page of each server in a browser, and chat from one to the other.
+    All of them are on this machine, and so are the NATS nodes below them. For a demonstration: open the page
+    of each server in a browser, and chat from one to the other.
     """
     # Imported late: `chatlab --help` and wrong usage need none of it.
     from harness.cluster.demonstration import Demonstration, demonstrate

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def doctor(named: Named, lang: str) -> int:
     """Ask a server one question of each kind, and show the answers.
 
-    It is no verdict. Exit codes: 0 if every question is answered by frames as they should be, else 1; 2 if this machine lacks
-    something for it; 64 for wrong usage.
+    It is no verdict. Exit codes: 0 if every question is answered by frames as they should be, else 1; 2 if
+    this machine lacks something for it; 64 for wrong usage.
     """
     (target,) = named.targets([1]).values()
     # Imported late: `chatlab --help` and wrong usage need none of it.

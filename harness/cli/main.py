@@ -33,7 +33,6 @@ from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
 from lab.backup import backup
 from lab.command import EXIT_USAGE, run_command, serve
 
-
 _SECTIONS = {
     "Do the exercises": (init, watch, check, hint, status, reset, solution, replay),
     "Run the server": (serve, cluster, backup),
@@ -62,7 +61,9 @@ def _show_version(context: click.Context, option: click.Parameter, is_asked: boo
         context.exit()
 
 
-@click.group(cls=_Sections, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Sections, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "--version",
     is_flag=True,

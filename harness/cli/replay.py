@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def replay(file: Path, lang: str, verbose: bool) -> int:
     """Play a failure of the simulated world again.
 
-    FILE is what `check --world sim` has written. The same code gives the same history, byte for byte. If it does not, this says what has changed.
+    FILE is what `check --world sim` has written. The same code gives the same history, byte for byte. If it
+    does not, this says what has changed.
     """
     # Imported late: `chatlab --help` needs none of it.
     from harness.minimize import replay_file

@@ -62,9 +62,10 @@ def zoo(
 ) -> int:
     """Play servers that are broken on purpose: is each one caught?
 
-    By its own anomaly, that is. Without a NAME all of them are played, and also the correct servers, which must pass everything. Those in
-    TypeScript are played live only, and left out where Node or its packages are not installed.
-    Exit codes: 0 all results are as expected, 1 some are not, 2 a step was left open.
+    By its own anomaly, that is. Without a NAME all of them are played, and also the correct servers, which
+    must pass everything. Those in TypeScript are played live only, and left out where Node or its
+    packages are not installed. Exit codes: 0 all results are as expected, 1 some are not, 2 a step was
+    left open.
     """
     chosen = _chosen(names)
     if source and not names:
