@@ -16,6 +16,7 @@ PARTS = {
     "storm": "storms.storms",
     "slow-reader": "slow.slow_reader",
     "start": "starts.starts",
+    "save": "saves.saves",
     "client": "clients.clients",
     "nodes": "nodes.nodes",
 }
