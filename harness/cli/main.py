@@ -17,6 +17,7 @@ from harness.cli.export import export
 from harness.cli.grade import grade
 from harness.cli.hint import hint
 from harness.cli.load import load
+from harness.cli.quiz import quiz
 from harness.cli.replay import replay
 from harness.cli.zoo import zoo
 from harness.judged.machine_limits import limit_of
@@ -51,7 +52,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, cluster, backup, check, replay, doctor, hint, grade, export, load, zoo, bench):
+for _command in (serve, cluster, backup, check, replay, doctor, hint, quiz, grade, export, load, zoo, bench):
     cli.add_command(_command)
 
 

@@ -28,7 +28,7 @@ from harness.typescript.stand_ins import PLACE, text_of_stand_in
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from tests.extras import needs_node
 
-KEPT = {"serve", "backup", "check", "replay", "doctor", "hint", "load", "cluster"}
+KEPT = {"serve", "backup", "check", "replay", "doctor", "hint", "quiz", "load", "cluster"}
 """The commands that students have."""
 
 
