@@ -27,16 +27,17 @@ if TYPE_CHECKING:
     "--file",
     metavar="FILE.toml",
     type=click.Path(path_type=Path),
-    help="Ask the questions of a file, in the format of mdbook-quiz.",
+    help="Ask the questions of this file, in the format of mdbook-quiz.",
 )
-@click.option("--again", is_flag=True, help="Ask only what was answered wrongly the last time.")
+@click.option("--again", is_flag=True, help="Ask only what you answered wrong the last time.")
 @click.option("--lint", is_flag=True, help="Ask nothing; tell what is wrong with the questions.")
 @options.seed("In which order answers are shown.  [default: another one each time]")
 @options.language
 def quiz(number: int | None, file: Path | None, again: bool, lint: bool, seed: int | None, lang: str) -> int:
-    """Ask questions on an exercise, on all of them, or of a FILE, and explain the answers.
+    """Ask questions on what the exercises teach, and explain the answers.
 
-    What was not answered rightly yet comes first. Answers are typed, or come from standard input, one a line.
+    With the NUMBER of an exercise, those on it; else on all four, or those of a --file. What you have not
+    answered right yet comes first. Type your answers, or give a file of them, one a line: `< answers.txt`.
     Exit codes: 0 whatever was answered; 64 a file that cannot be read or has no question that could be asked,
     and with --lint any defect.
     """

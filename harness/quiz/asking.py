@@ -6,6 +6,7 @@ is remembered at once, so that neither Ctrl-C nor a kill loses it.
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import sys
@@ -50,6 +51,8 @@ class Asker:
         self._say = terminal.texts.say
         self._seed = seed
         self._again = again
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="backslashreplace")  # what is not UTF-8 is an answer all the same
         self._typed = sys.stdin is not None and sys.stdin.isatty()
         self._lines = 0
         self._is_kept = True
@@ -115,7 +118,7 @@ class Asker:
         """The next line. Raises _Ended if there is none."""
         try:
             line = input(_PROMPT) if sys.stdin is not None else None
-        except (EOFError, OSError, UnicodeDecodeError):
+        except (EOFError, OSError):
             line = None
         if line is None:
             raise _Ended
