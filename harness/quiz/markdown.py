@@ -17,8 +17,10 @@ _SPACE = re.compile(r"[ \t\n]+")
 """What counts as one space: no-break spaces, which French has before some signs, stay."""
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
 _INLINE = re.compile(
-    r"`([^`]+)`|\*\*(.+?)\*\*|\*([^*\s](?:[^*]*[^*\s])?)\*|\[([^\]]+)\]\((https?://[^)\s]+)\)"
+    r"`([^`]{1,500})`|\*\*(.{1,500}?)\*\*|\*([^*\s](?:[^*]{0,500}[^*\s])?)\*"
+    r"|\[([^\]]{1,500})\]\((https?://[^)\s]{1,500})\)"
 )
+"""Bounded, since what is opened and never closed is looked for at each place."""
 
 
 class Block(Struct, frozen=True):
