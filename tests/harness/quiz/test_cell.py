@@ -82,10 +82,3 @@ def test_the_markdown_of_questions() -> None:
     )
     assert markdown.lines("", 40, "1. ") == ["1. "]
     assert markdown.lines("```\nx", 40, "1. ", "   ") == ["1.", "     x"]
-
-
-def test_what_is_opened_and_never_closed_takes_no_time() -> None:
-    """A tenth of a second for as much as nobody writes."""
-    for mark in ("[", "*a ", "**a", "`"):
-        text = mark * (20_000 // len(mark))
-        assert len(markdown.inline(text)) >= 10_000
