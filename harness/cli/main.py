@@ -18,6 +18,7 @@ from harness.cli.grade import grade
 from harness.cli.hint import hint
 from harness.cli.init import init
 from harness.cli.load import load
+from harness.cli.quiz import quiz
 from harness.cli.replay import replay
 from harness.cli.reset import reset
 from harness.cli.solution import solution
@@ -34,7 +35,7 @@ from lab.backup import backup
 from lab.command import EXIT_USAGE, run_command, serve
 
 _SECTIONS = {
-    "Do the exercises": (init, watch, check, hint, status, reset, solution, replay),
+    "Do the exercises": (init, watch, check, hint, quiz, status, reset, solution, replay),
     "Run the server": (serve, cluster, backup),
     "Give the course": (grade, export),
     "Look closer": (doctor, load, bench, zoo),

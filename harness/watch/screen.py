@@ -12,6 +12,8 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from harness.judged.problems import BadTarget
+from harness.judged.targets import find_folder
 from harness.reports.dialect import Dialect
 from harness.reports.findings import MARKS, first_causes, is_not_reached
 from harness.reports.terminal import STYLES, Terminal
@@ -141,7 +143,8 @@ class Screen:
         elif view.is_verbose or run.defect:
             terminal.run(run)
         elif view.passed:
-            terminal.block(self._texts.say("watch.passed", exercise=view.exercise), 2, "green")
+            key = "passed_and_compare" if _has_solutions() else "passed"
+            terminal.block(self._texts.say(f"watch.{key}", exercise=view.exercise), 2, "green")
         elif run.outcome is Outcome.FAILED:
             self._first(terminal, view, run)
         elif run.outcome is Outcome.INCONCLUSIVE:
@@ -188,6 +191,13 @@ class Screen:
         terminal.line("  " + " · ".join(parts or [say("watch.waiting")]), "dim")
         if self._has_keys:
             terminal.line("  " + say("watch.keys"), "dim")
+
+
+def _has_solutions() -> bool:
+    try:
+        return find_folder("solutions").is_dir()
+    except BadTarget:
+        return False
 
 
 def is_sure(verdict: Verdict) -> bool:

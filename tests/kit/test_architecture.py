@@ -16,7 +16,7 @@ LAYERS = (
     ("harness.entry_points",),
     ("harness.cli",),
     ("harness.bench",),
-    ("harness.watch",),
+    ("harness.quiz", "harness.watch"),
     (
         *("harness.check", "harness.doctor", "harness.grading", "harness.greeter", "harness.load"),
         *("harness.picture", "harness.pytest_support", "harness.zoo"),

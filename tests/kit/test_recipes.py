@@ -81,7 +81,7 @@ def _filled(path: str) -> list[str]:
         return [translated(each, language) for language in LANGUAGES for each in _filled(page)]
     for name, values in VALUES.items():
         if f"<{name}>" in path:
-            return [path.replace(f"<{name}>", value) for value in values]
+            return [each for value in values for each in _filled(path.replace(f"<{name}>", value))]
     return [path]
 
 
@@ -322,6 +322,7 @@ def missing_of_exercises(exercises: Mapping[int, tuple[str, str]]) -> list[str]:
                 f"lab/{component}.py",
                 f"exercises/{slug}/{component}.py",
                 *(translated(f"exercises/{slug}/README.md", language) for language in LANGUAGES),
+                *(f"harness/quiz/questions/{slug}.{language}.toml" for language in LANGUAGES),
                 f"solutions/{slug}/{component}.py",
                 f"notebooks/{slug}.py",
                 f"notebooks/{slug}.ipynb",
@@ -351,9 +352,9 @@ def test_every_exercise_has_its_places() -> None:
 
 
 def test_an_exercise_without_its_places_is_noticed() -> None:
-    """Each of them: nine files, each handout's translations, and the tables."""
+    """Each of them: nine files, the translations of each handout and quiz, and the tables."""
     found = missing_of_exercises({9: ("ex9_calls", "caller")})
-    assert len(found) == 8 + len(LANGUAGES) + 9 + len(LANGUAGES)
+    assert len(found) == 8 + 2 * len(LANGUAGES) + 9 + len(LANGUAGES)
 
 
 # --- animals, commands, languages --------------------------------------------------------------------
@@ -411,7 +412,11 @@ def missing_of_languages(languages: Iterable[str]) -> list[str]:
     for language in languages:
         pages = ["exercises/README.md", *(f"exercises/{slug}/README.md" for slug in EXERCISES.values())]
         found += missing_files(
-            [f"harness/texts/{language}.toml", *(translated(page, language) for page in pages)]
+            [
+                f"harness/texts/{language}.toml",
+                *(translated(page, language) for page in pages),
+                *(f"harness/quiz/questions/{slug}.{language}.toml" for slug in EXERCISES.values()),
+            ]
         )
         if not re.search(rf"^  {language}: \{{$", (ROOT / "lab/web/texts.js").read_text(), re.MULTILINE):
             found.append(f"lab/web/texts.js: {language}")
@@ -429,4 +434,4 @@ def test_every_language_has_its_places() -> None:
 
 def test_a_language_without_its_places_is_noticed() -> None:
     """Each of them."""
-    assert len(missing_of_languages(["la"])) == 1 + 1 + len(EXERCISES) + 2
+    assert len(missing_of_languages(["la"])) == 1 + 1 + 2 * len(EXERCISES) + 2

@@ -94,6 +94,7 @@ def test_every_receipt_and_bad_frame_has_a_text() -> None:
 
 PROBLEMS = {
     "BadTarget": "",
+    "BadQuiz": "",
     "BadReplay": "",
     "BadRubric": "",
     "CommandNotFound": "",
@@ -102,6 +103,7 @@ PROBLEMS = {
     "NotReady": "",
     "Problem": "",
     "Unclear": "",
+    "unfit": "quiz.",
     "wrong_usage": "usage.",
     "_wrong_usage": "usage.",
 }

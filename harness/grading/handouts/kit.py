@@ -15,8 +15,8 @@ from harness.verdict.steps import COMPONENTS
 from harness.workspace.bundle import Bundle
 from harness.workspace.exercises import files_below, typescript_project
 
-COMMANDS_LEFT_OUT = ("bench", "export", "grade", "zoo")
-"""Commands for teachers and for those who build the kit."""
+COMMANDS_LEFT_OUT = ("bench", "export", "grade", "solution", "zoo")
+"""Commands for teachers and for those who build the kit, and one for what is not handed out."""
 _LEFT_OUT = (
     *("harness/bench", "harness/grading", "harness/zoo", "harness/greeter.py", "harness/picture.py"),
     # Pages about all of the harness: they name what is not here.
@@ -85,8 +85,18 @@ def without_commands(source: str, names: tuple[str, ...]) -> str:
         first, last = node.lineno - 1, node.end_lineno
         if isinstance(node, ast.ImportFrom) and any(node.module == f"harness.cli.{each}" for each in names):
             del lines[first:last]
-        elif isinstance(node, ast.For) and isinstance(node.iter, ast.Tuple):
-            kept = [ast.unparse(each) for each in node.iter.elts if ast.unparse(each) not in names]
-            body = lines[node.body[0].lineno - 1 : last]
-            lines[first:last] = [f"for {ast.unparse(node.target)} in ({', '.join(kept)}):\n", *body]
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):  # the sections
+            lines[first:last] = [f"{ast.unparse(node.targets[0])} = {_without(node.value, names)}\n"]
     return "".join(lines)
+
+
+def _without(sections: ast.Dict, names: tuple[str, ...]) -> str:
+    """The tuples of commands in a dictionary, without some; without what is empty then."""
+    kept: list[str] = []
+    for title, commands in zip(sections.keys, sections.values, strict=True):
+        assert title is not None, "each section has a title"
+        assert isinstance(commands, ast.Tuple), "and its commands"
+        left = [ast.unparse(each) for each in commands.elts if ast.unparse(each) not in names]
+        if left:
+            kept.append(f"    {ast.unparse(title)}: ({', '.join(left)},),\n")
+    return f"{{\n{''.join(kept)}}}"

@@ -35,6 +35,8 @@ COMMANDS = {
     "grade": ["grade", "class", "--exercises", "3"],
     "grade again": ["grade", "class", "--exercises", "3", "--lang", "fr"],
     "hint": ["hint", "4", "--more", "3", "--lang", "fr"],
+    "quiz": ["quiz", "3", "--lang", "fr"],
+    "quiz of a file": ["quiz", "--file", "Łukasz.toml"],
     "zoo": ["zoo", "--list"],
     "check": ["check", "--submission", "Łukasz", "--lang", "fr"],
     "doctor": ["doctor", "--server-module", "Łukasz.py", "--lang", "fr"],
