@@ -168,7 +168,8 @@ def test_commands_that_were_left_out_are_unknown(kit: Path) -> None:
 
 def test_a_command_is_taken_out_of_the_list() -> None:
     """Its import and its name, and a section with nothing else; the rest of the module stays as it is."""
-    source = "import click\nfrom harness.cli.zoo import zoo\n\nPARTS = {'a': (zoo, click), 'b': (zoo,)}\nprint(1)\n"
+    parts = "PARTS = {'a': (zoo, click), 'b': (zoo,)}\nprint(1)\n"
+    source = f"import click\nfrom harness.cli.zoo import zoo\n\n{parts}"
     left = "import click\n\nPARTS = {\n    'a': (click,),\n}\nprint(1)\n"
     assert without_commands(source, ("zoo",)) == left
 
