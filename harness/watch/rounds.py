@@ -10,8 +10,9 @@ as that goes, and then judged live.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from enum import StrEnum
 from random import SystemRandom
 
@@ -37,6 +38,8 @@ MORE_PLAYS = 12
 """Small plays of the second one."""
 _SEED = "1"
 """The simulated plays are the same each time: what has failed there fails until it is corrected."""
+_PLAYS_TOO = 0.5
+"""Seconds for which what direct calls have found waits for what plays find."""
 _PART = 4
 """Plays of one process."""
 
@@ -74,27 +77,31 @@ class Judge:
         if self._pool is not None:
             await self._pool.play(SimJob(targets.reference(), [Case(1, _SEED, 1)]))
 
-    async def verdicts(
-        self, exercise: int, target: Target, on_step: Callable[[Event], None]
-    ) -> AsyncIterator[Verdict]:
-        """The verdict by each way, until something is wrong; `on_step` is told of live steps."""
+    async def judge(
+        self,
+        exercise: int,
+        target: Target,
+        tell: Callable[[Verdict], None],
+        on_step: Callable[[Event], None],
+    ) -> None:
+        """Tell the verdict by each way, until something is wrong; `on_step` is called with live steps."""
         if self._pool is not None and self._pool.has_ended:
             await self._close()
             await self._open()
         pool, contract = self._pool, None
         if pool is not None:
-            quick, contract = await self._quick(pool, exercise, target)
-            yield Verdict(Way.QUICK, quick)
+            quick, contract = await self._quick(pool, exercise, target, tell)
+            tell(Verdict(Way.QUICK, quick))
             if _is_wrong(quick):
                 return
-            if _is_simulated(target):
+            if quick.outcome is Outcome.PASSED and quick.case is not None:
                 more = await self._more(pool, exercise, target, contract)
-                yield Verdict(Way.MORE, more)
+                tell(Verdict(Way.MORE, more))
                 if _is_wrong(more):
                     return
         seed = str(SystemRandom().randrange(1_000_000))
         live = await play(exercise, target, seed, contract=contract, progress=on_step)
-        yield Verdict(Way.LIVE, live)
+        tell(Verdict(Way.LIVE, live))
 
     def drop(self) -> None:
         """End what is simulated: its file was saved again."""
@@ -110,25 +117,25 @@ class Judge:
             pool, self._pool = self._pool, None
             await pool.__aexit__(None, None, None)
 
-    async def _quick(self, pool: ForkPool, exercise: int, target: Target) -> tuple[Run, Played | None]:
-        if not _is_simulated(target):
-            contract = await called_directly(pool, exercise, target)
-            known = contract or Played("")
-            return known_directly(exercise, target, known, _SEED, "sim"), contract
+    async def _quick(
+        self, pool: ForkPool, exercise: int, target: Target, tell: Callable[[Verdict], None]
+    ) -> tuple[Run, Played | None]:
+        """What direct calls and small plays show. If plays take long, what calls have found is told first."""
         small = [Case(exercise, str(int(_SEED) + number), SMALL) for number in range(QUICK_PLAYS)]
-        played: list[Run] = []
-        contracts: list[Played | None] = []
-
-        async def call() -> None:
-            contracts.append(await called_directly(pool, exercise, target))
-
-        async def simulate() -> None:
-            played.extend(await pool.play(SimJob(target, small, lean=False, with_calls=True)))
-
-        await side_by_side(call(), simulate())
-        run = worst_of(played)
-        add_contract(run, contracts[0])
-        return run, contracts[0]
+        job = SimJob(target, small, lean=False, with_calls=True)
+        async with asyncio.TaskGroup() as tasks:
+            playing = tasks.create_task(pool.play(job)) if _is_simulated(target) else None
+            contract = await called_directly(pool, exercise, target)
+            known = known_directly(exercise, target, contract or Played(""), _SEED, "sim")
+            if playing is not None and known.steps:
+                await asyncio.wait([playing], timeout=_PLAYS_TOO)
+                if not playing.done():
+                    tell(Verdict(Way.QUICK, known))
+        if playing is None:
+            return known, contract
+        run = worst_of(playing.result())
+        add_contract(run, contract)
+        return run, contract
 
     async def _more(self, pool: ForkPool, exercise: int, target: Target, contract: Played | None) -> Run:
         first = int(_SEED) + QUICK_PLAYS

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from harness.judged.tracks import TYPESCRIPT
 from harness.reports.summary import Summary
 from harness.texts import Texts
 from harness.texts.console import echo
+from harness.texts.defect import told
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import EXERCISES
 from harness.watch.keys import Keys
@@ -140,6 +142,7 @@ class Session:
             steps = self._view.verdict.run.steps
             self._view.was = {step.step: step.outcome for step in steps} or self._view.was
         self._round = asyncio.create_task(self._judge(judge, began))
+        self._round.add_done_callback(self._see_defect)
 
     async def _let_go(self, judge: Judge, wait: float | None) -> None:
         """End the round that goes on, and wait for so long until it is over (None: as long as it takes)."""
@@ -167,14 +170,24 @@ class Session:
             own_file(exercise, self._track),
             target.track,
         )
-        judged, seconds = digests({exercise: target}), 0.0
-        async for verdict in judge.verdicts(exercise, target, self._tell_step):
+        judged = digests({exercise: target})
+
+        def tell(verdict: Verdict) -> None:
             if verdict.run.steps or verdict.way is not Way.QUICK:
-                seconds = seconds or time.monotonic() - began
-                self._view.verdict, self._view.seconds = verdict, seconds
-                self._view.passed = is_sure(verdict)
+                self._view.seconds = self._view.seconds or time.monotonic() - began
+                self._view.verdict, self._view.passed = verdict, is_sure(verdict)
                 self._progress.note([verdict.run], judged)
             self._show(is_news=True, doing=self._next_of(verdict))
+
+        await judge.judge(exercise, target, tell, self._tell_step)
+
+    def _see_defect(self, task: asyncio.Task[None]) -> None:
+        """Tell where the kit itself has failed: the next save is judged nevertheless."""
+        if task.cancelled() or not (error := task.exception()):
+            return
+        trace = "".join(traceback.format_exception(error))
+        self._view.problem, self._view.verdict = told(trace, self._texts), None
+        self._show(is_news=True, doing="")
 
     def _next_of(self, verdict: Verdict) -> str:
         """What comes after a verdict."""
