@@ -31,6 +31,12 @@ def oldest_50_at_a_join(parts: Components) -> None:
     parts.store = Oldest
 
 
+def _joined(stored: list[Message], late: list[Message]) -> list[Message]:
+    """Stored messages and later ones, which may have been stored while the others were read."""
+    known = {message.sequence for message in stored}
+    return [*stored, *(message for message in late if message.sequence not in known)]
+
+
 class _InMemory(MessageStore):
     """Keeps messages in memory, and writes them when it is closed."""
 
@@ -42,13 +48,12 @@ class _InMemory(MessageStore):
         self._late += messages
 
     async def page(self, room: str, since: int, limit: int) -> list[Message]:
-        stored = await super().page(room, since, limit)
         late = [m for m in self._late if m.room == room and m.sequence > since]
-        return (stored + late)[:limit]
+        return _joined(await super().page(room, since, limit), late)[:limit]
 
     async def newest(self, room: str, count: int) -> list[Message]:
         late = [m for m in self._late if m.room == room]
-        return (await super().newest(room, count) + late)[-count:]
+        return _joined(await super().newest(room, count), late)[-count:]
 
     async def find(self, room: str, user: str, id: str) -> Message | None:
         late = (m for m in self._late if (m.room, m.user, m.id) == (room, user, id))
