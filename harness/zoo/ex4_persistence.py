@@ -55,6 +55,10 @@ class _InMemory(MessageStore):
         late = [m for m in self._late if m.room == room]
         return _joined(await super().newest(room, count), late)[-count:]
 
+    async def last(self, room: str) -> int:
+        late = max((m.sequence for m in self._late if m.room == room), default=0)
+        return max(late, await super().last(room))
+
     async def find(self, room: str, user: str, id: str) -> Message | None:
         late = (m for m in self._late if (m.room, m.user, m.id) == (room, user, id))
         return next(late, None) or await super().find(room, user, id)
