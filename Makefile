@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TYPESCRIPT = exercises/typescript
 
-.PHONY: check check-typescript packages test test-all lint types unit extra stress notebooks mutants format clean
+.PHONY: check check-typescript packages wheel test test-all lint types unit extra stress notebooks mutants format clean
 
 check: .venv/ready
 	$(BIN)/chatlab check --solutions --track python
@@ -57,6 +57,10 @@ mutants: .venv/ready
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
 	$(BIN)/python -m tests.mutation.components
+
+# Two files in dist: one with the model answers, and one of version …+students without them.
+wheel: .venv/ready
+	$(BIN)/python -m harness.grading.handouts.wheels dist
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

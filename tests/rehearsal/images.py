@@ -132,7 +132,7 @@ def _linked(words: list[str], workdir: Path, root: Path) -> list[str]:
     project = words.index(_EDITABLE) + 1 if _EDITABLE in words else 0
     wanted = _of_project(workdir, words[project]) if project else [Requirement(words[-1])]
     for distribution in closure(wanted):
-        _link(distribution, root / PREFIX)
+        link(distribution, root / PREFIX)
     if project:
         return ["python", "-m", *words[:2], *options, *words[2:]]
     return ["python", "-c", ""]
@@ -173,7 +173,7 @@ def closure(wanted: Iterable[Requirement]) -> list[metadata.Distribution]:
     return list(found.values())
 
 
-def _link(distribution: metadata.Distribution, prefix: Path) -> None:
+def link(distribution: metadata.Distribution, prefix: Path) -> None:
     """Put the files of a distribution below a prefix. Scripts start with that prefix's Python."""
     site = _site(prefix)
     for file in distribution.files or []:

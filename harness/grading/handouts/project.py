@@ -54,12 +54,17 @@ def _of_extra(needs: list[str], extra: str | None) -> list[str]:
     return found
 
 
-def pyproject() -> str:
-    """A pyproject.toml for a kit that is handed out."""
+def pyproject(local: str = "", more_packages: tuple[str, ...] = ()) -> str:
+    """A pyproject.toml for a kit that is handed out, with a local part of its version, if it has one."""
     known = project()
     extras = "\n".join(f"{name} = {json.dumps(needs)}" for name, needs in known.extras.items())
     return template(
-        __package__, "pyproject.txt", version=known.version, needs=json.dumps(known.needs), extras=extras
+        __package__,
+        "pyproject.txt",
+        version="+".join(each for each in (known.version.partition("+")[0], local) if each),
+        needs=json.dumps(known.needs),
+        extras=extras,
+        packages=json.dumps(["lab", "harness", *more_packages]),
     )
 
 
