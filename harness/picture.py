@@ -1,23 +1,23 @@
-"""Draws a report as it looks in a terminal, as SVG: `tests/kit/excerpts.py` makes the README's picture so."""
+"""Draws a report as it looks in a terminal, as SVG: `tests/kit/excerpts.py` makes the pages' pictures so."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from io import StringIO
 
 from rich.console import Console
 
 from harness.reports.terminal import Terminal
-from harness.running.run import Run
 from harness.texts import texts
 
 _FONTS_FROM_ELSEWHERE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
-def picture(run: Run, command: str) -> str:
-    """The report on a run, under the command that gives it."""
+def picture(write: Callable[[Terminal], None], command: str, name: str) -> str:
+    """What `write` writes, under the command that gives it; `name` tells it from other pictures of a page."""
     console = Console(record=True, width=110, file=StringIO(), highlight=False, force_terminal=True)
-    Terminal(texts("en"), console=console).run(run)
-    svg = console.export_svg(title=command, unique_id="check")
+    write(Terminal(texts("en"), console=console))
+    svg = console.export_svg(title=command, unique_id=name)
     # The picture must not ask the network for its letters.
     return _FONTS_FROM_ELSEWHERE.sub("", svg).replace("Fira Code", "monospace")

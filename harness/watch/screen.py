@@ -109,6 +109,13 @@ class Screen:
         text = buffer.getvalue().strip("\n")
         return text.split("\n") if text else []
 
+    def write(self, terminal: Terminal, view: View) -> None:
+        """Write all of a view."""
+        for part in (self._head, self._body, self._foot):
+            if part != self._head:
+                terminal.line()
+            part(terminal, view)
+
     # --- the parts --------------------------------------------------------------------------------
 
     def _head(self, terminal: Terminal, view: View) -> None:

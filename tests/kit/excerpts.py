@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from harness.bench import scaling
 from harness.judged import targets
+from harness.judged.handed_out import place_of
 from harness.picture import picture
 from harness.reports.terminal import Terminal
 from harness.running.direct_calls import add_contract, called_directly
@@ -32,6 +33,8 @@ from harness.scenarios.common import SMALL
 from harness.texts import LANGUAGES, texts
 from harness.typescript.components import COMPONENTS as MODULES
 from harness.verdict.steps import COMPONENTS, EXERCISES
+from harness.watch.rounds import Verdict, Way
+from harness.watch.screen import Screen, View
 from tests.kit.pages import ROOT, put, read, translated
 
 SEED = "7"
@@ -171,13 +174,22 @@ EXCERPTS = [
 """Every block of output in the pages."""
 
 
-PICTURE = ROOT / "exercises/check.svg"
-"""The report that the README begins with."""
+def _check() -> str:
+    """The report on the stub of exercise 2."""
+    command = f"chatlab check 2 --world sim --seed {SEED}s"
+    return picture(lambda terminal: terminal.run(run_of(2)), command, "check")
 
 
-def drawn() -> str:
-    """The picture as it must be: the report on the stub of exercise 2."""
-    return picture(run_of(2), f"chatlab check 2 --world sim --seed {SEED}s")
+def _watch() -> str:
+    """What is shown of the same while it is watched."""
+    place = Path("exercises") / place_of(2)
+    view = View(2, str(place), ROOT / place, verdict=Verdict(Way.QUICK, run_of(2)))
+    screen = Screen(texts("en"), has_keys=True)
+    return picture(lambda terminal: screen.write(terminal, view), "chatlab watch", "watch")
+
+
+PICTURES = {ROOT / "exercises/check.svg": _check, ROOT / "exercises/watch.svg": _watch}
+"""The pictures of reports in the pages, and what makes each."""
 
 
 def words(svg: str) -> list[str]:
@@ -186,7 +198,7 @@ def words(svg: str) -> list[str]:
 
 
 def main() -> None:
-    """Make all excerpts and the picture again, and name those that differ."""
+    """Make all excerpts and pictures again, and name those that differ."""
     if sys.argv[1:] not in ([], ["--write"]):
         sys.exit("usage: python -m tests.kit.excerpts [--write]")
     for excerpt in EXCERPTS:
@@ -196,10 +208,11 @@ def main() -> None:
             print(f"{excerpt.id} differs")
             if sys.argv[1:]:
                 (ROOT / excerpt.page).write_text(after, encoding="utf-8")
-    if words(PICTURE.read_text(encoding="utf-8")) != words(drawn()):
-        print(f"{PICTURE.relative_to(ROOT)} differs")
-        if sys.argv[1:]:
-            PICTURE.write_text(drawn(), encoding="utf-8")
+    for path, drawn in PICTURES.items():
+        if not path.exists() or words(path.read_text(encoding="utf-8")) != words(drawn()):
+            print(f"{path.relative_to(ROOT)} differs")
+            if sys.argv[1:]:
+                path.write_text(drawn(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +23,11 @@ def test_an_excerpt_is_what_is_printed(excerpt: Excerpt) -> None:
     assert outputs(read(excerpt.page))[excerpt.number][2] == excerpt.made()
 
 
-def test_the_picture_of_a_report_is_what_is_printed() -> None:
+@pytest.mark.parametrize("path", excerpts.PICTURES, ids=lambda path: path.name)
+def test_the_picture_of_a_report_is_what_is_printed(path: Path) -> None:
     """Word by word."""
-    assert excerpts.words(excerpts.PICTURE.read_text(encoding="utf-8")) == excerpts.words(excerpts.drawn())
+    drawn = excerpts.PICTURES[path]()
+    assert excerpts.words(path.read_text(encoding="utf-8")) == excerpts.words(drawn)
 
 
 def unlisted(page: str, text: str) -> list[int]:
