@@ -9,8 +9,6 @@ What comes from servers stands in the page as JSON, and the script makes nothing
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -29,6 +27,8 @@ from harness.reports.words import Words
 from harness.texts import texts
 from lab.legible import one_line
 
+DIAGRAM = '<div class="chatlab-scrubber">'
+"""What each begins with."""
 STEPS = 160
 """Rows of a diagram that can be stepped through; it is said how many more there are."""
 LINES = 8
@@ -62,8 +62,8 @@ class Scrubber:
         """Its HTML for a page that has `style()` and `script()` itself, once for all scrubbers."""
         label = safe(self.title)
         return (
-            f'<div class="chatlab-scrubber">\n<figure class="wide" role="group" tabindex="0"'
-            f' aria-label="{label}">\n{self.drawing}</figure>\n'
+            f'{DIAGRAM}\n<figure class="wide" role="group" tabindex="0" aria-label="{label}">\n'
+            f"{self.drawing}</figure>\n"
             f'<script type="application/json">{self._data}</script>\n</div>'
         )
 
@@ -112,11 +112,6 @@ def style() -> str:
 def script() -> str:
     """The script that makes scrubbers of what stands before it in the page."""
     return resources.files(__package__).joinpath("scrubber.js").read_text(encoding="utf-8")
-
-
-def source_of(text: str) -> str:
-    """How a Content-Security-Policy names a script or a style: the hash of what is between its tags."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _nonce_of(events: History | Excerpt) -> str:
@@ -263,7 +258,7 @@ class _Steps:
             told["missing"] = f"… {listed}" if len(view.missing) > _GAPS else listed
         if view.presence is not None:
             users = [f"{self._name(user)} {status}" for user, status in list(view.presence.items())[:_USERS]]
-            told["present"] = ", ".join(users) + (", …" if len(view.presence) > _USERS else "")
+            told["present"] = ", ".join(users or "–") + (", …" if len(view.presence) > _USERS else "")
         return told
 
     def _line(self, line: Line) -> list[str]:
