@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from harness.history.events import Closed, Event, Fault, History, Left, Opened, Received, Sent
 from harness.history.frames import PresenceFrame
 from harness.history.index import Heard, HistoryIndex
-from harness.reports.excerpt import contents
+from harness.reports.excerpt import contents, is_telling
 from harness.reports.strip import Span, between
 
 _GAPS = 50
-"""Gaps between numbers that are kept of a room, the newest ones."""
+"""Gaps between numbers that are kept of a room, those of the highest numbers."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ class Record:
         return found
 
     def rooms(self, events: Iterable[Event]) -> list[str]:
-        """The full names of the rooms of some events of which anything was seen, the busiest first."""
+        """The full names of the rooms of which anything was seen in some events, the busiest first."""
         counts = Counter(
             room
             for event in events
-            if (place := self.place_of(event)) is not None
+            if is_telling(event) and (place := self.place_of(event)) is not None
             for room in self.between(str(getattr(event, "client", "")), place, place + 1).rooms
         )
         return sorted(counts, key=lambda room: (-counts[room], room))
@@ -164,13 +164,13 @@ class _Room:
         self._contents: dict[int, str] = {}
         self._live: set[int] = set()  # since the last join, and so are those that follow
         self._newest_live = 0
-        self._newest: int | None = None
+        self._span: tuple[int, int] | None = None
         self._highest = 0  # ever
 
     def join(self) -> None:
         """What is missed while away is no gap: what comes now is counted from its own beginning."""
         self.left = False
-        self._live, self._newest_live, self._newest = set(), 0, None
+        self._live, self._newest_live, self._span = set(), 0, None
 
     def take(self, heard: Heard) -> Line:
         """A message that is received: as `strip.py` has it, what answers a retry need not come in order."""
@@ -203,9 +203,16 @@ class _Room:
             ]
         if not rises:
             return
-        if self._newest is not None and number > self._newest + 1:
-            is_new = self._newest >= self._highest
-            known = [] if is_new else sorted(n for n in self._contents if self._newest < n < number)
-            self.gaps = [*self.gaps, *between([self._newest, *known, number])][-_GAPS:]
-        self._newest = number if self._newest is None else max(self._newest, number)
+        oldest, newest = self._span or (number, number)
+        if number > newest + 1:
+            self._open(newest, number)
+        elif number < oldest - 1:
+            self._open(number, oldest)
+        self._span = (min(number, oldest), max(number, newest))
         self._highest = max(self._highest, number)
+
+    def _open(self, begin: int, end: int) -> None:
+        """What it has not received between two numbers is missing from now on."""
+        known = [] if begin >= self._highest else sorted(n for n in self._contents if begin < n < end)
+        others = [gap for gap in self.gaps if not begin < gap.first <= gap.last < end]
+        self.gaps = sorted([*others, *between([begin, *known, end])], key=lambda gap: gap.first)[-_GAPS:]
