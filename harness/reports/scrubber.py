@@ -256,8 +256,8 @@ class _Steps:
             listed = ", ".join(f"#{span}" for span in view.missing[-_GAPS:])
             told["missing"] = f"… {listed}" if len(view.missing) > _GAPS else listed
         if view.presence is not None:
-            first = sorted(view.presence, key=lambda user: self._words.clean(user) not in self._lanes)[:_USERS]
-            users = [f"{self._name(user)} {view.presence[user]}" for user in first]
+            ranked = sorted(view.presence, key=lambda user: self._words.clean(user) not in self._lanes)
+            users = [f"{self._name(user)} {view.presence[user]}" for user in ranked[:_USERS]]
             told["present"] = ", ".join(users or "–") + (", …" if len(view.presence) > _USERS else "")
         return told
 
