@@ -1,0 +1,327 @@
+/*
+ * The teaching page: several people in one window, and every frame between them and the server.
+ *
+ * What it shows stands in its address, so that a link to it says all: `/?lesson=ordering` is a lesson,
+ * `&people=ada,bob,cyd` says who takes part (one name may come twice: that user has two connections), `#red` is the
+ * room, and `&server=ws://127.0.0.1:9000` is another server than the one that this page comes from.
+ */
+
+import { chatAddress, isName, roomsInAddress } from "./address.js";
+import { OrderBoard, outlook, PresenceBoard } from "./boards.js";
+import { arrange, legible, make, nameTag, set } from "./dom.js";
+import { Ledger } from "./judge.js";
+import { LESSONS, lessonOf } from "./lessons.js";
+import { say } from "./lessonwords.js";
+import { LIMITS } from "./limits.js";
+import { Panel } from "./panel.js";
+import { Person } from "./person.js";
+import { acts, marked, seconds, tell } from "./telling.js";
+import { language } from "./texts.js";
+
+const PEOPLE = ["ada", "bob", "cyd", "dan", "eve", "fay"];
+const AT_FIRST = 3; // of them
+const TICK = 100; // milliseconds between two drawings of a countdown
+const SIZES = [10, 50, 200]; // messages at once; any server takes 200 of one connection
+const OURS = ["lesson", "lang", "people", "server", "user"]; // what the server is not told of the address
+
+export function begin() {
+  document.documentElement.lang = language;
+  const query = new URLSearchParams(location.search);
+  const name = Object.hasOwn(LESSONS, query.get("lesson")) ? query.get("lesson") : "presence";
+  const styles = make("link", { rel: "stylesheet", href: "lesson.css" });
+  const lesson = new Lesson(name, peopleIn(query), serverIn(query), roomsInAddress()[0] ?? name);
+  // It is not shown before it looks as it should.
+  styles.onload = styles.onerror = () => {
+    document.body.replaceChildren(lesson.element);
+    lesson.start();
+  };
+  document.head.append(styles);
+}
+
+function peopleIn(query) {
+  const names = (query.get("people") ?? "").split(",").filter(isName).slice(0, LIMITS.lessonPeople);
+  return names.length ? names : PEOPLE.slice(0, AT_FIRST);
+}
+
+function serverIn(query) {
+  const asked = query.get("server");
+  if (URL.canParse(asked) && ["ws:", "wss:"].includes(new URL(asked).protocol)) return new URL(asked);
+  const address = chatAddress();
+  for (const each of OURS) address.searchParams.delete(each);
+  return address;
+}
+
+class Lesson {
+  constructor(name, people, address, room) {
+    Object.assign(this, { name, address, room });
+    this.began = performance.now();
+    this.ledger = new Ledger();
+    this.findings = []; // the last ones: {person, frame, mark}
+    this.found = 0; // how many there were
+    this.persons = [];
+    this.panels = [];
+    this.isDue = false;
+    this.board = LESSONS[name].board;
+    this.now = () => (performance.now() - this.began) / 1000;
+    this.presence = new PresenceBoard(this.persons, this.now);
+    this.order = new OrderBoard(this.persons, () => this.found === 0);
+    for (const each of people) this.add(each);
+    this.chosen = this.persons[0]; // whose panel is shown where there is room for one only
+    this.element = this.build(lessonOf(name));
+    document.title = `${lessonOf(name).title} · ${say("lessons")}`;
+  }
+
+  add(user) {
+    const same = this.persons.filter((person) => person.user === user).length;
+    const person = new Person({
+      user,
+      label: same ? `${user} ${same + 1}` : user,
+      address: this.address,
+      room: this.room,
+      ledger: this.ledger,
+      silence: (name) => this.silenceOf(name),
+      now: this.now,
+      changed: () => this.changed(),
+      found: (...finding) => this.note(finding),
+    });
+    this.persons.push(person);
+    const id = `person-${this.persons.length}`;
+    this.panels.push(new Panel(person, { id, burstSize: () => this.burstSize(), changed: () => this.changed() }));
+    return person;
+  }
+
+  start() {
+    for (const panel of this.panels) panel.list.showHeartbeats(this.heartbeats.checked);
+    for (const person of this.persons) person.connect();
+    setInterval(() => this.board === "presence" && this.changed(), TICK);
+    document.addEventListener("visibilitychange", () => {
+      this.isDue = false; // a drawing that was asked for does not come while the page is hidden
+      this.changed();
+    });
+    this.changed();
+  }
+
+  /** Seconds since a user's last sign of life; null if it may be offline for another reason, or is not ours. */
+  silenceOf(user) {
+    return outlook(this.persons, user, this.now())?.silence ?? null;
+  }
+
+  note([person, frame, mark]) {
+    this.found += 1;
+    this.findings.push({ person, frame, mark });
+    this.findings.splice(0, this.findings.length - LIMITS.lessonFindings);
+  }
+
+  burstSize() {
+    return this.sizes ? Number(this.sizes.value) : SIZES[0];
+  }
+
+  // The page.
+
+  build({ title, steps }) {
+    this.sizes = make("select", { ariaLabel: say("burstSize"), onchange: () => this.changed() });
+    this.sizes.append(...SIZES.map((size) => make("option", { value: size }, String(size))));
+    this.heartbeats = make("input", { type: "checkbox", checked: LESSONS[this.name].heartbeats });
+    this.heartbeats.onchange = () => {
+      for (const panel of this.panels) panel.list.showHeartbeats(this.heartbeats.checked);
+    };
+    this.boardButtons = ["presence", "order"].map((board) => {
+      const onclick = () => {
+        this.board = board;
+        this.changed();
+      };
+      return [board, make("button", { className: "quiet", onclick }, say(board))];
+    });
+    const main = make("main", {}, this.buildTools(), this.presence.element, this.order.element);
+    main.append(this.buildFindings(), this.buildTabs(), this.buildPersons());
+    return make("div", { id: "lesson" }, this.buildHead(title), this.buildSteps(steps), main);
+  }
+
+  buildHead(title) {
+    const links = Object.keys(LESSONS).map((name) => {
+      const link = make("a", { href: this.linkTo(name) }, lessonOf(name).title);
+      if (name === this.name) link.ariaCurrent = "page";
+      return make("li", {}, link);
+    });
+    const nav = make("nav", { ariaLabel: say("lessons") }, make("ul", {}, ...links));
+    const copy = make("button", { className: "quiet" }, say("link"));
+    copy.onclick = async () => {
+      history.replaceState(null, "", this.linkTo(this.name));
+      try {
+        await navigator.clipboard.writeText(location.href);
+        copy.textContent = say("copied");
+      } catch {
+        copy.textContent = say("inAddress"); // without https, a page may not write there
+      }
+    };
+    const room = make("p", { className: "room-name" }, `${say("room")} `, nameTag(this.room));
+    return make("header", { className: "head" }, make("h1", {}, title), nav, room, copy);
+  }
+
+  /** The address of a lesson with the people of this one. */
+  linkTo(name) {
+    const link = new URL(location.href);
+    link.searchParams.set("lesson", name);
+    link.searchParams.set("people", this.persons.map(({ user }) => user).join(","));
+    link.hash = name === this.name && this.room !== name ? encodeURIComponent(this.room) : "";
+    return link.href;
+  }
+
+  buildSteps(steps) {
+    this.steps = steps.map(([id, words], place) => {
+      const text = make("p");
+      const number = place + 1;
+      const todo = make("button", { className: "quiet", ariaLabel: say("doStep", { number }) }, say("doIt"));
+      const item = make("li", {}, text, todo);
+      item.dataset.step = id;
+      todo.hidden = !this.canDo(words);
+      todo.onclick = () => {
+        for (const each of this.steps) each.item.removeAttribute("aria-current");
+        item.ariaCurrent = "step";
+        this.act(words);
+      };
+      return { item, text, words, drawn: "" };
+    });
+    const list = make("ol", {}, ...this.steps.map(({ item }) => item));
+    const details = make("details", { open: innerWidth > 900 }, make("summary", {}, say("steps")), list);
+    return make("aside", { ariaLabel: say("steps") }, details);
+  }
+
+  buildTools() {
+    const everyone = (name, act) => make("button", { className: "quiet", onclick: () => this.panels.forEach(act) }, say(name));
+    const all = make("div", { className: "all", role: "group", ariaLabel: say("everyone") }, make("b", {}, say("everyone")));
+    this.burstOfAll = everyone("burst", (panel) => panel.act(panel.buttons.burst.textContent));
+    all.append(this.burstOfAll, this.sizes, everyone("connect", (panel) => panel.act(say("connect"))));
+    const boards = make("div", { className: "boards" }, ...this.boardButtons.map(([, button]) => button));
+    const label = make("label", {}, this.heartbeats, ` ${say("heartbeats")}`);
+    return make("div", { className: "tools" }, boards, all, label);
+  }
+
+  buildFindings() {
+    this.summary = make("summary", {}, make("span", { role: "status" }));
+    this.foundList = make("ol", { tabIndex: 0, ariaLabel: say("findings") });
+    this.foundNote = make("p");
+    this.foundBox = make("details", { className: "findings" }, this.summary, this.foundNote, this.foundList);
+    this.foundBox.ontoggle = () => this.changed();
+    return this.foundBox;
+  }
+
+  buildTabs() {
+    this.tabs = this.panels.map(({ person, id }) => {
+      const tab = make("button", { role: "tab" }, nameTag(person.label));
+      tab.setAttribute("aria-controls", id);
+      tab.onclick = () => this.choose(person);
+      return tab;
+    });
+    const bar = make("div", { className: "tabs", role: "tablist", ariaLabel: say("people") }, ...this.tabs);
+    bar.onkeydown = ({ key }) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
+      if (!step) return;
+      const place = (this.persons.indexOf(this.chosen) + step + this.persons.length) % this.persons.length;
+      this.choose(this.persons[place]);
+      this.tabs[place].focus();
+    };
+    return bar;
+  }
+
+  buildPersons() {
+    const persons = make("div", { className: "persons" }, ...this.panels.map(({ element }) => element));
+    persons.style.setProperty("--people", this.panels.length);
+    return persons;
+  }
+
+  choose(person) {
+    this.chosen = person;
+    this.changed();
+  }
+
+  // The steps.
+
+  /** Whether all that a step names can be pressed here. */
+  canDo(words) {
+    const named = acts(words);
+    return named.length > 0 && named.every((act) => this.targets(act) || !PEOPLE.includes(act));
+  }
+
+  /** The panels of whom a step names; null if it names nobody. */
+  targets(act) {
+    if (act.toLowerCase() === say("everyone").toLowerCase()) return this.panels;
+    const panel = this.panels.find(({ person }) => person.label === act);
+    return panel ? [panel] : null;
+  }
+
+  /** Do a step, as somebody would who presses the buttons that it names. */
+  act(words) {
+    let targets = [];
+    for (const act of acts(words)) {
+      const named = this.targets(act);
+      if (named) {
+        targets = named;
+        [this.chosen] = named;
+        this.chosen = this.chosen.person;
+        continue;
+      }
+      const size = SIZES.find((count) => say("burst", { count }) === act);
+      if (size) this.sizes.value = size;
+      for (const panel of targets) panel.act(act);
+    }
+    this.changed();
+  }
+
+  // What is shown.
+
+  changed() {
+    if (this.isDue || !this.element?.isConnected) return;
+    this.isDue = true;
+    if (document.hidden) setTimeout(() => this.draw(), 1000);
+    else requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    this.isDue = false;
+    set(this.presence.element, { hidden: this.board !== "presence" });
+    set(this.order.element, { hidden: this.board !== "order" });
+    for (const [board, button] of this.boardButtons) set(button, { ariaPressed: String(board === this.board) });
+    set(this.burstOfAll, { textContent: say("burst", { count: this.burstSize() }) });
+    if (this.board === "presence") this.presence.draw();
+    else this.order.draw();
+    this.drawFindings();
+    this.drawSteps();
+    this.panels.forEach((panel, place) => {
+      const isChosen = panel.person === this.chosen;
+      panel.element.classList.toggle("chosen", isChosen);
+      set(this.tabs[place], { ariaSelected: String(isChosen), tabIndex: isChosen ? 0 : -1 });
+      panel.draw();
+    });
+  }
+
+  drawSteps() {
+    const { interval, timeout } = this.persons.find(({ greeting }) => greeting)?.greeting ?? {};
+    const key = `${interval} ${timeout}`;
+    if (this.drawnSteps === key) return;
+    this.drawnSteps = key;
+    for (const { text, words } of this.steps) {
+      const filled = words.replace("{interval}", interval ?? "…").replaceAll("{timeout}", timeout ?? "…");
+      text.replaceChildren(...marked(filled));
+    }
+  }
+
+  drawFindings() {
+    const { found, findings } = this;
+    if (this.drawnFound === found && this.drawnOpen === this.foundBox.open) return;
+    this.drawnFound = found;
+    this.drawnOpen = this.foundBox.open;
+    const count = found.toLocaleString(language);
+    let words = say("noFindings");
+    if (found) words = `${say(found === 1 ? "findingOne" : "findingMany", { count })} · ${short(findings.at(-1))}`;
+    set(this.summary.firstChild, { textContent: words });
+    this.foundBox.dataset.found = found > 0;
+    set(this.foundNote, { textContent: found > findings.length ? say("showing", { count: findings.length }) : "" });
+    if (!this.foundBox.open) return;
+    const old = this.foundItems ?? new Map();
+    this.foundItems = new Map(findings.map((each) => [each, old.get(each) ?? make("li", {}, short(each))]));
+    arrange(this.foundList, [...this.foundItems.values()].reverse());
+  }
+}
+
+const short = ({ person, frame, mark }) => `${seconds(frame.at)} s, ${legible(person.label)}: ${tell(mark)}`;
