@@ -21,6 +21,7 @@ import { language } from "./texts.js";
 const PEOPLE = ["ada", "bob", "cyd", "dan", "eve", "fay"];
 const AT_FIRST = 3; // of them
 const TICK = 100; // milliseconds between two drawings of a countdown
+const MOMENT = 2; // seconds: what was told to us may be as old as that
 const SIZES = [10, 50, 200]; // messages at once; any server takes 200 of one connection
 const OURS = ["lesson", "lang", "people", "server", "user"]; // what the server is not told of the address
 
@@ -101,9 +102,17 @@ class Lesson {
     this.changed();
   }
 
-  /** Seconds since a user's last sign of life; null if it may be offline for another reason, or is not ours. */
+  /**
+   * Seconds since a user's last sign of life; null if it may be offline for another reason, or is not ours. What we
+   * are told now was so a moment ago: whoever came back since then was silent, or gone.
+   */
   silenceOf(user) {
-    return outlook(this.persons, user, this.now())?.silence ?? null;
+    const now = this.now();
+    const own = this.persons.filter((person) => person.user === user);
+    if (own.some(({ ending, judge }) => now - Math.max(ending?.at ?? -Infinity, judge.leftAt) < MOMENT)) return null;
+    const silence = outlook(this.persons, user, now)?.silence ?? null;
+    const gaps = own.filter(({ lastSign }) => now - lastSign < MOMENT).map(({ lastGap }) => lastGap);
+    return silence === null ? null : Math.max(silence, ...gaps);
   }
 
   note([person, frame, mark]) {

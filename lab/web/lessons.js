@@ -97,12 +97,12 @@ export const LESSONS = {
       steps: [
         [
           "burst",
-          "For **everyone**, press **Send 10 at once**. Three clients send at the same time, and still all receive " +
+          "For **everyone**, press **10 at once**. Three clients send at the same time, and still all receive " +
             "the same 30 messages in the same order, numbered without a gap.",
         ],
         [
           "missed",
-          "At **cyd**, press **Cut**. Then, at **ada**, press **Send 10 at once**: cyd’s row stays where it is.",
+          "At **cyd**, press **Cut**. Then, at **ada**, press **10 at once**: cyd’s row stays where it is.",
         ],
         [
           "since",
@@ -111,7 +111,7 @@ export const LESSONS = {
         ],
         [
           "seam",
-          "At **cyd**, press **Cut**; at **ada**, press **Send 10 at once**; and at once, at **cyd**, press " +
+          "At **cyd**, press **Cut**; at **ada**, press **10 at once**; and at once, at **cyd**, press " +
             "**Connect**. Where the history ends and live messages begin, nothing is missing and nothing comes twice.",
         ],
         [
@@ -121,7 +121,7 @@ export const LESSONS = {
         ],
         [
           "twice",
-          "At **bob**, press **Send twice, same id**. Two frames go out and one message is stored: the second frame is " +
+          "At **bob**, press **Twice, same id**. Two frames go out and one message is stored: the second frame is " +
             "answered to bob alone, with the number of the first.",
         ],
       ],
@@ -131,12 +131,12 @@ export const LESSONS = {
       steps: [
         [
           "burst",
-          "Pour **tous**, cliquez sur **Envoyer 10 d’un coup**. Trois clients envoient en même temps, et pourtant tous " +
+          "Pour **tous**, cliquez sur **10 d’un coup**. Trois clients envoient en même temps, et pourtant tous " +
             "reçoivent les mêmes 30 messages dans le même ordre, numérotés sans trou.",
         ],
         [
           "missed",
-          "Chez **cyd**, cliquez sur **Couper**. Puis, chez **ada**, cliquez sur **Envoyer 10 d’un coup** : la ligne de " +
+          "Chez **cyd**, cliquez sur **Couper**. Puis, chez **ada**, cliquez sur **10 d’un coup** : la ligne de " +
             "cyd reste où elle est.",
         ],
         [
@@ -146,7 +146,7 @@ export const LESSONS = {
         ],
         [
           "seam",
-          "Chez **cyd**, cliquez sur **Couper** ; chez **ada**, sur **Envoyer 10 d’un coup** ; et aussitôt, chez " +
+          "Chez **cyd**, cliquez sur **Couper** ; chez **ada**, sur **10 d’un coup** ; et aussitôt, chez " +
             "**cyd**, sur **Connecter**. Là où l’historique finit et où le direct commence, rien ne manque et rien ne " +
             "vient deux fois.",
         ],
@@ -157,7 +157,7 @@ export const LESSONS = {
         ],
         [
           "twice",
-          "Chez **bob**, cliquez sur **Envoyer 2 fois, même id**. Deux trames partent et un message est stocké : la " +
+          "Chez **bob**, cliquez sur **2 fois, même id**. Deux trames partent et un message est stocké : la " +
             "seconde trame n’a de réponse que pour bob, avec le numéro de la première.",
         ],
       ],
@@ -246,7 +246,7 @@ export const LESSONS = {
       steps: [
         [
           "burst",
-          "For **everyone**, press **Send 10 at once**. Whatever somebody has received has to be on the disk already.",
+          "For **everyone**, press **10 at once**. Whatever somebody has received has to be on the disk already.",
         ],
         ["kill", "In the terminal, run `kill -9 $!`. All connections end, and nobody could say goodbye."],
         ["restart", "In the terminal, start the server again, with the same command."],
@@ -262,12 +262,12 @@ export const LESSONS = {
         ],
         [
           "retry",
-          "At **bob**, press **Send last again**. The server that was started again knows this id: bob alone is sent " +
+          "At **bob**, press **Resend**. The server that was started again knows this id: bob alone is sent " +
             "the message, under its old number, and it is not stored again.",
         ],
         [
           "on",
-          "For **everyone**, press **Send 10 at once**. The numbers go on where they were, and do not begin anew.",
+          "For **everyone**, press **10 at once**. The numbers go on where they were, and do not begin anew.",
         ],
       ],
     },
@@ -276,7 +276,7 @@ export const LESSONS = {
       steps: [
         [
           "burst",
-          "Pour **tous**, cliquez sur **Envoyer 10 d’un coup**. Tout ce que quelqu’un a reçu doit déjà être sur le " +
+          "Pour **tous**, cliquez sur **10 d’un coup**. Tout ce que quelqu’un a reçu doit déjà être sur le " +
             "disque.",
         ],
         [
@@ -296,12 +296,12 @@ export const LESSONS = {
         ],
         [
           "retry",
-          "Chez **bob**, cliquez sur **Renvoyer le dernier**. Le serveur redémarré connaît cet id : bob seul reçoit le " +
+          "Chez **bob**, cliquez sur **Renvoyer**. Le serveur redémarré connaît cet id : bob seul reçoit le " +
             "message, sous son ancien numéro, et il n’est pas stocké à nouveau.",
         ],
         [
           "on",
-          "Pour **tous**, cliquez sur **Envoyer 10 d’un coup**. Les numéros continuent où ils en étaient, et ne " +
+          "Pour **tous**, cliquez sur **10 d’un coup**. Les numéros continuent où ils en étaient, et ne " +
             "recommencent pas.",
         ],
       ],

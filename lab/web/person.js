@@ -46,6 +46,7 @@ export class Person {
     this.ending = null; // how the last connection ended: {by: "us" or "server", code, at}
     this.isSilent = false;
     this.lastSign = -Infinity; // when we sent our last frame, in seconds; only what we sent ourselves counts
+    this.lastGap = 0; // how long it was silent before that
     this.greeting = null; // what the server said of its intervals: {interval, timeout, isTold}
     this.frames = []; // the last ones: see `keep`
     this.dropped = 0; // how many were before them
@@ -158,6 +159,7 @@ export class Person {
 
   sendRaw(raw) {
     this.socket.send(raw);
+    this.lastGap = this.now() - this.lastSign;
     this.lastSign = this.now();
     let frame = null;
     try {
