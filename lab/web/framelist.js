@@ -128,7 +128,7 @@ export class FrameList {
       const key = this.taken;
       this.taken += 1;
       if (frame.type === "heartbeat" && !this.hasHeartbeats && !frame.marks.length) continue;
-      rows.push({ key, frame, mark: null });
+      if (frame.direction !== "none") rows.push({ key, frame, mark: null });
       frame.marks.forEach((mark, place) => rows.push({ key: key + (place + 1) / 1000, frame, mark }));
     }
     return dropped;

@@ -142,6 +142,7 @@ export class Judge {
     const isFull = full ?? users.some(({ user }) => user === this.user);
     if (isFull) {
       const listed = new Set(users.map(({ user }) => user));
+      if (this.isMember && !listed.has(this.user)) marks.push(breach("notListed", { user: this.user }));
       for (const [user, { status }] of this.seen) {
         if (!listed.has(user) && status !== "offline") this.seen.set(user, { status: "offline", lastSeen: null, at });
       }
@@ -157,5 +158,5 @@ export class Judge {
   }
 }
 
-const breach = (name, values) => ({ kind: "breach", name, values, more: 0 });
+export const breach = (name, values) => ({ kind: "breach", name, values, more: 0 });
 const note = (name, values) => ({ kind: "note", name, values, more: 0 });

@@ -9,7 +9,7 @@
 import { chatAddress, isName, roomsInAddress } from "./address.js";
 import { OrderBoard, outlook, PresenceBoard } from "./boards.js";
 import { arrange, legible, make, nameTag, set } from "./dom.js";
-import { Ledger } from "./judge.js";
+import { breach, Ledger } from "./judge.js";
 import { LESSONS, lessonOf } from "./lessons.js";
 import { say } from "./lessonwords.js";
 import { LIMITS } from "./limits.js";
@@ -20,6 +20,7 @@ import { language } from "./texts.js";
 
 const PEOPLE = ["ada", "bob", "cyd", "dan", "eve", "fay"];
 const AT_FIRST = 3; // of them
+const CHECK = 500; // milliseconds between two looks for what should have happened
 const TICK = 100; // milliseconds between two drawings of a countdown
 const MOMENT = 2; // seconds: what was told to us may be as old as that
 const SIZES = [10, 50, 200]; // messages at once; any server takes 200 of one connection
@@ -95,6 +96,7 @@ class Lesson {
     for (const panel of this.panels) panel.list.showHeartbeats(this.heartbeats.checked);
     for (const person of this.persons) person.connect();
     setInterval(() => this.board === "presence" && this.changed(), TICK);
+    setInterval(() => this.check(), CHECK);
     document.addEventListener("visibilitychange", () => {
       this.isDue = false; // a drawing that was asked for does not come while the page is hidden
       this.changed();
@@ -113,6 +115,22 @@ class Lesson {
     const silence = outlook(this.persons, user, now)?.silence ?? null;
     const gaps = own.filter(({ lastSign }) => now - lastSign < MOMENT).map(({ lastGap }) => lastGap);
     return silence === null ? null : Math.max(silence, ...gaps);
+  }
+
+  /** Look for what should have happened by now. */
+  check() {
+    for (const person of this.persons) person.check();
+    for (const person of this.persons) {
+      const { silence, interval, timeout } = outlook(this.persons, person.user, this.now());
+      const isLate = silence > timeout + interval + MOMENT;
+      if (!isLate || person.lateSign === person.lastSign) continue;
+      person.lateSign = person.lastSign; // once for each silence
+      const { user } = person;
+      const others = this.persons.filter((other) => other.user !== user && other.isMember);
+      for (const other of others) {
+        if (other.judge.seen.get(user)?.status !== "offline") other.remark(breach("tooLate", { user, silence }));
+      }
+    }
   }
 
   note([person, frame, mark]) {

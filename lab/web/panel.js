@@ -15,7 +15,7 @@ export class Panel {
   /** id: for the elements of the page; burstSize: gives how many messages are sent at once. */
   constructor(person, { id, burstSize, changed }) {
     Object.assign(this, { person, id, burstSize, changed });
-    this.lines = new Map(); // message -> its line in the chat
+    this.said = new Map(); // message -> its line in the chat
     this.list = new FrameList(person, { id, changed, chosen: (frame) => this.inspect(frame) });
     this.buildControls();
     this.element = this.build();
@@ -56,8 +56,9 @@ export class Panel {
       row(burst, twice, again),
       row(this.bad, sendBad),
     );
-    this.chat = make("ol", { className: "lines", role: "log", tabIndex: 0 });
-    this.chat.ariaLabel = say("chat", { name: person.label });
+    this.chat = make("ol");
+    this.lines = make("div", { className: "lines", role: "log", tabIndex: 0 }, this.chat);
+    this.lines.ariaLabel = say("chat", { name: person.label });
     this.field = make("input", { autocomplete: "off", ariaLabel: say("message", { name: person.label }) });
     this.send = make("button", { className: "strong" }, say("send"));
     this.form = make("form", {}, this.field, this.send);
@@ -71,7 +72,7 @@ export class Panel {
     this.detail = make("section", { className: "detail", hidden: true, ariaLabel: say("whole") });
     const frames = make("div", { className: "listing" }, this.dropped, this.list.box, this.list.newest, this.detail);
     const head = make("header", {}, avatar, heading, this.state);
-    const panel = make("section", { className: "person", id }, head, controls, this.chat, this.form, frames);
+    const panel = make("section", { className: "person", id }, head, controls, this.lines, this.form, frames);
     panel.setAttribute("aria-labelledby", heading.id);
     panel.dataset.person = person.label;
     return panel;
@@ -152,16 +153,17 @@ export class Panel {
     const shown = this.person.chat.slice(-LIMITS.lessonChat);
     if (shown.at(-1) === this.lastShown) return;
     this.lastShown = shown.at(-1);
-    const old = this.lines;
-    this.lines = new Map(shown.map((message) => [message, old.get(message) ?? line(message)]));
-    arrange(this.chat, [...this.lines.values()]);
-    this.chat.scrollTop = this.chat.scrollHeight;
+    const old = this.said;
+    this.said = new Map(shown.map((message) => [message, old.get(message) ?? line(message)]));
+    arrange(this.chat, [...this.said.values()]);
+    this.lines.scrollTop = this.lines.scrollHeight;
   }
 
   /** Show a whole frame below the list; none if it is null. */
   inspect(frame) {
-    set(this.detail, { hidden: frame === null });
-    if (frame === null) return;
+    const isShown = frame !== null && frame.direction !== "none";
+    set(this.detail, { hidden: !isShown });
+    if (!isShown) return;
     const close = make("button", { className: "quiet", onclick: () => this.list.choose(-1) }, say("close"));
     const title = make("h3", {}, `${seconds(frame.at)} s, ${say(frame.direction === "out" ? "sent" : "received")}`);
     const marks = frame.marks.map((mark) => make("p", { className: mark.kind }, tell(mark)));

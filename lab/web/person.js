@@ -6,10 +6,11 @@
  */
 
 import { gist } from "./gist.js";
-import { Judge } from "./judge.js";
+import { breach, Judge } from "./judge.js";
 import { LIMITS } from "./limits.js";
 
 const ASSUMED = { interval: 30, timeout: 60 }; // seconds, if the server does not say (PROTOCOL.md)
+const PATIENCE = 3; // seconds after which a message should have come back
 const BACKLOG = 1024 * 1024; // bytes that a server has not read, after which it gets no more heartbeats
 
 /** What can be sent that no server should obey: kind -> the frame for a room, as it is sent. */
@@ -56,6 +57,8 @@ export class Person {
     this.lastId = null; // of the last message that we sent
     this.lastContent = "";
     this.count = 0; // messages said
+    this.waiting = new Map(); // id of a message that has not come back -> {content, at}
+    this.lateSign = null; // the last sign of whom the others were told too late that it is offline
     this.socket = null;
   }
 
@@ -92,6 +95,7 @@ export class Person {
     this.isSilent = false;
     this.ending = { by, code, at: this.now() };
     this.judge.leave(this.now());
+    this.waiting.clear();
     this.changed();
   }
 
@@ -112,6 +116,7 @@ export class Person {
     if (this.state !== "open") return;
     this.send({ type: "leave", room: this.room });
     this.judge.leave(this.now());
+    this.waiting.clear();
   }
 
   say(content, id = `${this.label}-${freshId()}`) {
@@ -119,6 +124,7 @@ export class Person {
     this.lastId = id;
     this.lastContent = content;
     this.judge.say(id);
+    if (this.isMember) this.waiting.set(id, { content, at: this.now() });
     this.send({ type: "message", data: { room: this.room, content, id } });
   }
 
@@ -180,6 +186,8 @@ export class Person {
     else if (type === "heartbeat" && !this.isSilent && this.socket.bufferedAmount < BACKLOG) this.send({ type });
     else if (type === "message" && data) this.talk([data]);
     else if (type === "history" && data) this.talk(data.messages);
+    else if (type === "error" && data?.id) this.waiting.delete(data.id);
+    else if (type === "error") this.waiting.clear(); // it may be about any of them
   }
 
   welcome(raw, { user, offlineTimeout }, since) {
@@ -194,8 +202,29 @@ export class Person {
   }
 
   talk(messages) {
+    for (const { user, id, content } of messages) if (user === this.user) this.cameBack(id, content);
     this.chat.push(...messages);
     this.chat.splice(0, this.chat.length - LIMITS.lessonChat);
+  }
+
+  /** A server may give a message an id of its own: then it is known by what it says. */
+  cameBack(id, content) {
+    if (this.waiting.delete(id)) return;
+    for (const [each, waits] of this.waiting) if (waits.content === content) return this.waiting.delete(each);
+  }
+
+  /** Look for what should have happened by now. */
+  check() {
+    const late = [...this.waiting].filter(([, { at }]) => this.now() - at > PATIENCE);
+    if (!late.length) return;
+    for (const [id] of late) this.waiting.delete(id);
+    const [, { content }] = late[0];
+    this.remark({ ...breach("unanswered", { content, seconds: PATIENCE }), more: late.length - 1 });
+  }
+
+  /** Keep something that is remarkable, but of no frame. */
+  remark(mark) {
+    this.keep("none", "", { type: null, data: null, marks: [mark] });
   }
 
   keep(direction, raw, { type, data, marks }) {

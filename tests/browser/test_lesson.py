@@ -1,0 +1,364 @@
+"""The teaching page: the lessons, played from the handouts' own steps, and what the page shows besides."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.judged.targets import ROOT
+from harness.texts import LANGUAGES
+from harness.verdict.steps import EXERCISES
+from lab.hub import Components
+from lab.loader import load
+from tests.browser.fake import FakeServer, frame, person, said
+from tests.browser.helpers import KillableServer, ThreadedServer, eventually
+from tests.browser.test_accessible import LOOKS, faults
+from tests.kit.pages import translated
+from tests.kit.test_handouts import parse
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.extra
+
+NewPage = Callable[..., "Page"]
+
+LESSONS = dict(zip(("chat", "ordering", "presence", "persistence"), EXERCISES.values(), strict=True))
+HEADINGS = {"en": "See it with your own eyes", "fr": "Le voir de ses propres yeux"}
+EVERYONE = {"en": "everyone", "fr": "tous"}
+PEOPLE = ("ada", "bob", "cyd")
+FASTER = 5
+"""How many times shorter the intervals are here than the handout says."""
+
+
+@dataclass
+class Handout:
+    """What a handout says about its lesson: the command, the address of the page, and the steps."""
+
+    command: dict[str, Any]
+    link: str
+    steps: list[str]
+
+
+def handout(lesson: str, language: str) -> Handout:
+    """The section of a handout about its lesson."""
+    page = ROOT / "exercises" / LESSONS[lesson] / translated("README.md", language)
+    _, found, rest = page.read_text(encoding="utf-8").partition(f"\n## {HEADINGS[language]}\n")
+    assert found, f"{page} has no section {HEADINGS[language]}"
+    section = re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+    command = re.findall(r"^chatlab (.+?)(?: &)?$", section, re.MULTILINE)
+    link = re.findall(r"<http://127\.0\.0\.1:8080(/\S+)>", section)
+    steps = re.findall(r"^\d+\. ((?:.+\n)(?:   .+\n)*)", section, re.MULTILINE)
+    return Handout(parse(command[0].split()).params, link[0], [" ".join(step.split()) for step in steps])
+
+
+def show(panel: Page | Locator, selector: str) -> str:
+    """The text of an element, on one line."""
+    return " ".join((panel.locator(selector).inner_text()).split())
+
+
+class Lesson:
+    """A lesson in a browser, driven by the words of a handout."""
+
+    def __init__(self, page: Page, url: str, name: str, language: str) -> None:
+        self.page, self.language = page, language
+        self.handout = handout(name, language)
+        page.goto(url + self.handout.link)
+        for each in PEOPLE:
+            self.panel(each).locator(".state[data-state=open]").wait_for()
+
+    def panel(self, who: str) -> Locator:
+        """A person's column."""
+        return self.page.locator(f".person[data-person={who}]")
+
+    def do(self, step: str) -> None:
+        """Press and choose what is in bold letters, at the person whose name stands before it."""
+        names: list[str] = []
+        for act in re.findall(r"\*\*(.+?)\*\*", step):
+            if act in (*PEOPLE, EVERYONE[self.language]):
+                names = list(PEOPLE) if act == EVERYONE[self.language] else [act]
+                continue
+            assert names, f"who is to press {act}?"
+            for name in names:
+                self._press(self.panel(name), act)
+
+    def _press(self, panel: Locator, words: str) -> None:
+        select = panel.locator("select:visible", has=self.page.locator(f'option:text-is("{words}")'))
+        if select.count():
+            select.select_option(label=words)
+        else:
+            panel.get_by_role("button", name=words, exact=True).click()
+
+    def numbers(self, who: str, kind: str = "") -> list[int]:
+        """The numbers that a person received, as the board shows them; or those of one kind only."""
+        chips = self.page.locator(f".numbers > [data-person={who}] ol > li{kind}")
+        return [int(text) for text in chips.all_text_contents()]
+
+    def have(self, last: int) -> None:
+        """Wait until all have the same numbers, from 1 to this one, and the page says so; no rule was broken."""
+        same = {"en": f"same order, up to #{last}.", "fr": f"même ordre, jusqu’au n° {last}."}[self.language]
+        eventually(lambda: same in show(self.page, ".verdict"))
+        self.is_right()
+
+    def is_right(self) -> None:
+        """Check that no rule was broken."""
+        assert self.page.locator(".findings").get_attribute("data-found") == "false", show(
+            self.page, ".findings summary"
+        )
+
+    def status(self, of: str, seen_by: str) -> str:
+        """The status of somebody that the board shows as what another one was told."""
+        cell = self.page.locator(f"tr[data-user={of}] .status").nth(PEOPLE.index(seen_by))
+        return cell.get_attribute("data-status") or ""
+
+    def until(self, of: str, status: str, *seen_by: str) -> None:
+        """Wait until these are told of that status."""
+        eventually(lambda: all(self.status(of, each) == status for each in seen_by))
+
+    def last(self, who: str, count: int = 1) -> list[str]:
+        """The last frames of a person, each on one line."""
+        rows = self.panel(who).locator(".frames li").all_inner_texts()
+        return [" ".join(row.split()) for row in rows[-count:]]
+
+    def comes(self, who: str, *words: str) -> None:
+        """Wait until one of the last frames that are seen has all these words."""
+        eventually(lambda: any(all(word in row for word in words) for row in self.last(who, 12)))
+
+
+Check = Callable[[Lesson], object]
+
+
+def chat_joined(lesson: Lesson) -> None:
+    """She has what was said while she was away."""
+    lesson.comes("cyd", "history", "#2")
+    lesson.comes("ada", "message", "cyd joined")
+    lesson.have(2)
+
+
+def missed(lesson: Lesson) -> None:
+    """The one who is cut off has less, and the page says so."""
+    eventually(lambda: lesson.numbers("ada")[-1] == 40)
+    assert lesson.numbers("cyd")[-1] == 30
+    lesson.is_right()
+
+
+def seen_again(lesson: Lesson) -> None:
+    """Numbers that come again are marked, and are no breach."""
+    eventually(lambda: lesson.numbers("cyd", ".note") == list(range(1, 51)))
+    lesson.have(50)
+
+
+def retried(number: int) -> Check:
+    """The stored message comes back to its sender alone."""
+
+    def check(lesson: Lesson) -> None:
+        eventually(lambda: lesson.numbers("bob", ".note") == [number])
+        assert all(number not in lesson.numbers(who)[-2:-1] for who in ("ada", "cyd"))
+        lesson.is_right()
+
+    return check
+
+
+def alive(lesson: Lesson) -> None:
+    """Heartbeats pass in both directions."""
+    for who in PEOPLE:
+        lesson.comes(who, "← heartbeat")
+        lesson.comes(who, "→ heartbeat")
+        assert lesson.status(who, who) == "online"
+
+
+def silent(lesson: Lesson) -> None:
+    """The countdown runs, and then the others are told; the one who is silent is cut off by the server."""
+    eventually(lambda: lesson.page.locator("tr[data-user=bob][data-stage^=countdown]").count())
+    lesson.until("bob", "away", "ada", "cyd")
+    lesson.until("bob", "offline", "ada", "cyd")
+    lesson.panel("bob").locator(".state[data-state=closed]").wait_for()
+    lesson.is_right()
+
+
+def resumed(lesson: Lesson) -> None:
+    """The one who was silent for a while is online again, and never was offline."""
+    lesson.until("ada", "online", "bob", "cyd")
+    for who in ("bob", "cyd"):
+        told = [row for row in lesson.last(who, 100) if "presence" in row and "ada" in row]
+        assert told
+        offline = {"en": "ada offline", "fr": "ada hors ligne"}[lesson.language]
+        assert not any(offline in row for row in told)
+
+
+def left(lesson: Lesson) -> None:
+    """Offline in the room, and still connected."""
+    lesson.until("bob", "offline", "ada")
+    assert lesson.panel("bob").locator(".state").get_attribute("data-state") == "open"
+    eventually(lambda: lesson.page.locator("tr[data-user=bob][data-stage=notHere]").count())
+    lesson.is_right()
+
+
+def nothing_came(lesson: Lesson) -> None:
+    """All are back, and no number came again."""
+    for who in PEOPLE:
+        lesson.comes(who, "→ join", "since 30")
+        assert lesson.numbers(who) == list(range(1, 31))
+    lesson.is_right()
+
+
+SEEN: dict[str, dict[str, Check]] = {
+    "chat": {
+        "say": lambda lesson: lesson.have(1),
+        "leave": lambda lesson: [lesson.comes(who, "message", "cyd left") for who in ("ada", "bob")],
+        "without": lambda lesson: [
+            eventually(lambda: lesson.numbers("ada") == lesson.numbers("bob") == [1, 2]),
+            eventually(lambda: lesson.numbers("cyd") == [1]),
+        ],
+        "join": chat_joined,
+        "bad": lambda lesson: lesson.comes("bob", "error", "bad_json"),
+        "other": lambda lesson: lesson.comes("bob", "error", "not_joined"),
+        "cut": lambda lesson: [lesson.comes(who, "message", "bob left") for who in ("ada", "cyd")],
+    },
+    "ordering": {
+        "burst": lambda lesson: lesson.have(30),
+        "missed": missed,
+        "since": lambda lesson: lesson.have(40),
+        "seam": lambda lesson: lesson.have(50),
+        "nosince": seen_again,
+        "twice": retried(51),
+    },
+    "presence": {
+        "alive": alive,
+        "silent": silent,
+        "back": lambda lesson: lesson.until("bob", "online", "ada", "cyd"),
+        "pause": lambda lesson: lesson.until("ada", "away", "bob", "cyd"),
+        "resume": resumed,
+        "cut": lambda lesson: lesson.until("cyd", "offline", "ada", "bob"),
+        "leave": left,
+    },
+    "persistence": {
+        "burst": lambda lesson: lesson.have(30),
+        "kill": lambda lesson: [
+            lesson.panel(who).locator(".state[data-state=closed]").wait_for() for who in PEOPLE
+        ],
+        "restart": lambda lesson: None,
+        "since": nothing_came,
+        "all": lambda lesson: eventually(lambda: lesson.numbers("cyd")[-30:] == list(range(1, 31))),
+        "retry": lambda lesson: eventually(lambda: len(lesson.numbers("bob", ".note")) == 1),
+        "on": lambda lesson: lesson.have(60),
+    },
+}
+"""What is to be seen after each step of each lesson."""
+
+
+def play(lesson: Lesson, name: str, *, in_the_terminal: dict[str, Callable[[], None]]) -> None:
+    """Do the handout's steps one after the other, and see after each what it says."""
+    items = lesson.page.locator("aside li")
+    ids = [item.get_attribute("data-step") or "" for item in items.all()]
+    assert ids == list(SEEN[name]), "a step is new, or gone"
+    assert len(lesson.handout.steps) == len(ids)
+    for id, step in zip(ids, lesson.handout.steps, strict=True):
+        if id in in_the_terminal:
+            assert "terminal" in step
+            in_the_terminal[id]()
+        lesson.do(step)
+        SEEN[name][id](lesson)
+
+
+@pytest.mark.parametrize(("name", "language"), [("chat", "en"), ("ordering", "fr"), ("presence", "en")])
+def test_a_lesson_is_played_from_its_handout(
+    tmp_path: Path, new_page: NewPage, name: str, language: str
+) -> None:
+    """Whoever does what the handout says, word for word, sees what it says, whatever the browser's language."""
+    asked = handout(name, language).command
+    intervals = (asked["heartbeat_interval"] / FASTER, asked["offline_timeout"] / FASTER)
+    server = ThreadedServer(tmp_path, intervals=intervals)
+    try:
+        play(Lesson(new_page(locale="ja-JP"), server.url, name, language), name, in_the_terminal={})
+    finally:
+        server.stop()
+
+
+def test_the_lesson_on_persistence_is_played_from_its_handout(tmp_path: Path, new_page: NewPage) -> None:
+    """With a server that is killed and started again where the handout says so."""
+    server = KillableServer(tmp_path)
+    try:
+        lesson = Lesson(new_page(), server.url, "persistence", "fr")
+        play(lesson, "persistence", in_the_terminal={"kill": server.kill, "restart": server.start})
+    finally:
+        server.kill()
+
+
+def test_the_page_and_the_handouts_have_the_same_steps(chat: ThreadedServer, new_page: NewPage) -> None:
+    """Word for word, in each language, with the seconds of the handout's command; the links lead there."""
+    page = new_page()
+    page.goto(chat.url)
+    lessons = page.evaluate("import('/lessons.js').then(({LESSONS}) => LESSONS)")
+    assert set(lessons) == set(LESSONS)
+    for name, lesson in lessons.items():
+        for language in LANGUAGES:
+            asked = handout(name, language)
+            assert asked.link == f"/?lesson={name}&lang={language}"
+            seconds = {
+                "{interval}": f"{asked.command['heartbeat_interval']:g}",
+                "{timeout}": f"{asked.command['offline_timeout']:g}",
+            }
+            steps = [words for _, words in lesson[language]["steps"]]
+            for place, value in seconds.items():
+                steps = [words.replace(place, value) for words in steps]
+            assert steps == asked.steps, (name, language)
+        ids = [[id for id, _ in lesson[language]["steps"]] for language in LANGUAGES]
+        assert all(each == list(SEEN[name]) for each in ids)
+
+
+def test_its_words_are_the_same_in_all_languages(chat: ThreadedServer, new_page: NewPage) -> None:
+    """Each language has the same texts, with the same places to be filled in."""
+    page = new_page()
+    page.goto(chat.url)
+    words: dict[str, dict[str, str]] = page.evaluate(
+        "import('/lessonwords.js').then(({WORDS}) => WORDS)"
+    )
+    places = {
+        language: {name: sorted(re.findall(r"\{\w+\}", text)) for name, text in texts.items()}
+        for language, texts in words.items()
+    }
+    assert set(places) == set(LANGUAGES)
+    assert all(each == places["en"] for each in places.values())
+
+
+UNFOLD = "(open) => document.querySelectorAll('details').forEach((each) => (each.open = open))"
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing(tmp_path: Path, new_page: NewPage, look: dict[str, object]) -> None:
+    """Wide and narrow, light and dark: with broken rules, a frame opened, one silent, one cut off; on both boards.
+    Nothing is wider than the window.
+    """
+    stub = ROOT / "exercises/ex2_ordering/sequencer.py"
+    server = ThreadedServer(tmp_path, components=Components(sequencer=load("sequencer", str(stub))))
+    try:
+        page = new_page(**look)
+        page.goto(f"{server.url}/?lesson=ordering")
+        page.locator(".person[data-person=cyd] .state[data-state=open]").wait_for(state="attached")
+        page.locator("aside li button").first.dispatch_event("click")
+        if page.get_by_role("tab").first.is_visible():
+            page.get_by_role("tab", name="bob").click()
+        bob = page.locator(".person[data-person=bob]")
+        bob.locator(".frames .breach").first.wait_for()
+        bob.locator(".frames .in").last.click()
+        bob.locator(".detail pre").wait_for()
+        page.evaluate(UNFOLD, True)
+        page.locator(".findings li").first.wait_for()
+        assert faults(page) == []
+        page.evaluate(UNFOLD, False)
+        bob.get_by_role("button", name="Go silent").click()
+        page.locator(".person[data-person=cyd] button:text-is('Cut')").dispatch_event("click")
+        page.get_by_role("button", name="Presence", exact=True).click()
+        page.locator("tr[data-user=bob][data-stage^=countdown]").wait_for()
+        page.evaluate(UNFOLD, True)
+        assert faults(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
+    finally:
+        server.stop()
