@@ -5,7 +5,8 @@ import { LIMITS } from "./limits.js";
 const MAX_NAME = 64; // characters
 
 export const isText = (value) => typeof value === "string";
-export const isName = (name) => isText(name) && name !== "system" && name !== "" && [...name].length <= MAX_NAME;
+export const isName = (name) =>
+  isText(name) && name !== "system" && name !== "" && [...name].length <= MAX_NAME;
 export const isRoom = (name) =>
   isText(name) && /^[\p{L}\p{M}\p{N}_.-]{1,64}$/u.test(name) && !/^\.+$/.test(name);
 

@@ -1,6 +1,6 @@
 /* What concerns all persons: who is there, as each was told; and the numbers, as each received them. */
 
-import { arrange, legible, make, nameTag, set } from "./dom.js";
+import { arrange, legible, make, nameTag, paint, set } from "./dom.js";
 import { say } from "./lessonwords.js";
 import { seconds } from "./telling.js";
 import { timeOfDay } from "./lines.js";
@@ -9,8 +9,8 @@ const AWAY = 1.5; // heartbeat intervals of silence after which a server may sho
 const MANY = 20; // users in the table who are not of this page
 
 /**
- * What a user's silence means, by what this page knows: it sent the user's frames, so it knows when the last one was.
- * {name, values} of a text; `silence` in seconds, or null if there is no countdown.
+ * What a user's silence means, by what this page knows: it sent the user's frames, so it knows when the last one
+ * was. {name, values} of a text; `silence` in seconds, or null if there is no countdown.
  */
 export function outlook(persons, user, now) {
   const own = persons.filter((person) => person.user === user);
@@ -52,8 +52,17 @@ export class PresenceBoard {
     table.ariaLabel = say("presence");
     this.intervals = make("p", { className: "intervals" });
     const more = make("details", {}, make("summary", {}, say("limits")), make("p", {}, say("limitsText")));
-    const scroll = make("div", { className: "wide", tabIndex: 0, role: "region", ariaLabel: say("presence") }, table);
-    this.element = make("div", { className: "board presence" }, scroll, make("div", { className: "fine" }, this.intervals, more));
+    const scroll = make(
+      "div",
+      { className: "wide", tabIndex: 0, role: "region", ariaLabel: say("presence") },
+      table,
+    );
+    this.element = make(
+      "div",
+      { className: "board presence" },
+      scroll,
+      make("div", { className: "fine" }, this.intervals, more),
+    );
   }
 
   draw() {
@@ -64,12 +73,17 @@ export class PresenceBoard {
       this.head.replaceChildren(
         make("th", { scope: "col" }, say("who")),
         make("th", { scope: "col" }, say("signs")),
-        ...this.persons.map(({ label }) => make("th", { scope: "col" }, say("toldTo", { name: legible(label) }))),
+        ...this.persons.map(({ label }) =>
+          make("th", { scope: "col" }, say("toldTo", { name: legible(label) })),
+        ),
       );
     }
     const users = this.users();
     for (const user of users) if (!this.rows.has(user)) this.rows.set(user, this.build(user));
-    arrange(this.body, users.map((user) => this.rows.get(user).row));
+    arrange(
+      this.body,
+      users.map((user) => this.rows.get(user).row),
+    );
     for (const user of users) this.drawRow(user);
     this.drawIntervals();
   }
@@ -85,7 +99,13 @@ export class PresenceBoard {
     const words = make("span");
     const bar = make("span", { className: "bar", ariaHidden: "true" }, make("i"), make("i"), make("i"));
     const cells = this.persons.map(() => make("td", { className: "status" }));
-    const row = make("tr", {}, make("th", { scope: "row" }, nameTag(user)), make("td", {}, bar, words), ...cells);
+    const row = make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, nameTag(user)),
+      make("td", {}, bar, words),
+      ...cells,
+    );
     row.dataset.user = user;
     return { row, words, bar, cells };
   }
@@ -147,7 +167,10 @@ export class OrderBoard {
       if (!this.rows.has(person)) this.rows.set(person, build(person));
       drawNumbers(this.rows.get(person), person.numbers);
     }
-    arrange(this.list, this.persons.map((person) => this.rows.get(person).item));
+    arrange(
+      this.list,
+      this.persons.map((person) => this.rows.get(person).item),
+    );
     const [words, isRight] = this.judge();
     set(this.verdict, { textContent: words });
     this.verdict.dataset.right = isRight;
@@ -184,8 +207,6 @@ function drawNumbers(row, numbers) {
 
 function chip({ number, user, kind }) {
   const item = make("li", { className: kind, title: legible(user) }, String(number));
-  let hue = 0;
-  for (const letter of user) hue = (hue * 31 + letter.codePointAt(0)) % 360;
-  item.style.setProperty("--hue", hue);
+  paint(item, user);
   return item;
 }

@@ -67,7 +67,12 @@ export class FrameList {
     const { length } = this.rows;
     const place = this.rows.findIndex(({ key }) => key === this.selected);
     const page = Math.floor(this.box.clientHeight / this.height) - 1;
-    const steps = { ArrowDown: place + 1, ArrowUp: place < 0 ? length - 1 : place - 1, Home: 0, End: length - 1 };
+    const steps = {
+      ArrowDown: place + 1,
+      ArrowUp: place < 0 ? length - 1 : place - 1,
+      Home: 0,
+      End: length - 1,
+    };
     Object.assign(steps, { PageDown: place + page, PageUp: place - page });
     if (event.key === "Escape") return this.choose(-1);
     if (!(event.key in steps) || !length) return;
@@ -83,7 +88,8 @@ export class FrameList {
       const top = place * this.height;
       const { scrollTop, clientHeight } = this.box;
       if (top < scrollTop) this.box.scrollTop = top;
-      else if (top + this.height > scrollTop + clientHeight) this.box.scrollTop = top + this.height - clientHeight;
+      else if (top + this.height > scrollTop + clientHeight)
+        this.box.scrollTop = top + this.height - clientHeight;
     }
     this.chosen(row?.frame ?? null);
     this.changed();
@@ -113,7 +119,8 @@ export class FrameList {
     this.list.style.paddingTop = `${from * height}px`;
     arrange(this.list, this.rows.length ? [...this.items.values()] : [nothing()]);
     const active = this.items.get(this.selected)?.id ?? "";
-    if (box.getAttribute("aria-activedescendant") !== active) box.setAttribute("aria-activedescendant", active);
+    if (box.getAttribute("aria-activedescendant") !== active)
+      box.setAttribute("aria-activedescendant", active);
     set(this.newest, { hidden: this.isAtEnd });
   }
 
@@ -138,7 +145,10 @@ export class FrameList {
     const item = make("li", { role: "option", id: `${this.id}-${String(key).replace(".", "-")}` });
     if (mark) {
       item.className = `mark ${mark.kind}`;
-      item.append(make("span", { className: "sign", ariaHidden: "true" }, mark.kind === "breach" ? "✗" : "↳"), tell(mark));
+      item.append(
+        make("span", { className: "sign", ariaHidden: "true" }, mark.kind === "breach" ? "✗" : "↳"),
+        tell(mark),
+      );
       return item;
     }
     const { at, direction, type, gist } = frame;
@@ -156,4 +166,9 @@ export class FrameList {
   }
 }
 
-const nothing = () => make("li", { role: "option", className: "none", ariaDisabled: "true", ariaSelected: "false" }, say("noFrames"));
+const nothing = () =>
+  make(
+    "li",
+    { role: "option", className: "none", ariaDisabled: "true", ariaSelected: "false" },
+    say("noFrames"),
+  );

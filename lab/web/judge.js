@@ -144,7 +144,8 @@ export class Judge {
       const listed = new Set(users.map(({ user }) => user));
       if (this.isMember && !listed.has(this.user)) marks.push(breach("notListed", { user: this.user }));
       for (const [user, { status }] of this.seen) {
-        if (!listed.has(user) && status !== "offline") this.seen.set(user, { status: "offline", lastSeen: null, at });
+        if (!listed.has(user) && status !== "offline")
+          this.seen.set(user, { status: "offline", lastSeen: null, at });
       }
     }
     for (const { user, status, lastSeen } of users) {

@@ -88,14 +88,16 @@ class Lesson {
     });
     this.persons.push(person);
     const id = `person-${this.persons.length}`;
-    this.panels.push(new Panel(person, { id, burstSize: () => this.burstSize(), changed: () => this.changed() }));
+    this.panels.push(
+      new Panel(person, { id, burstSize: () => this.burstSize(), changed: () => this.changed() }),
+    );
     return person;
   }
 
   start() {
     for (const panel of this.panels) panel.list.showHeartbeats(this.heartbeats.checked);
     for (const person of this.persons) person.connect();
-    setInterval(() => this.board === "presence" && this.changed(), TICK);
+    setInterval(() => this.board === "presence" && !document.hidden && this.presence.draw(), TICK);
     setInterval(() => this.check(), CHECK);
     document.addEventListener("visibilitychange", () => {
       this.isDue = false; // a drawing that was asked for does not come while the page is hidden
@@ -111,7 +113,8 @@ class Lesson {
   silenceOf(user) {
     const now = this.now();
     const own = this.persons.filter((person) => person.user === user);
-    if (own.some(({ ending, judge }) => now - Math.max(ending?.at ?? -Infinity, judge.leftAt) < MOMENT)) return null;
+    if (own.some(({ ending, judge }) => now - Math.max(ending?.at ?? -Infinity, judge.leftAt) < MOMENT))
+      return null;
     const silence = outlook(this.persons, user, now)?.silence ?? null;
     const gaps = own.filter(({ lastSign }) => now - lastSign < MOMENT).map(({ lastGap }) => lastGap);
     return silence === null ? null : Math.max(silence, ...gaps);
@@ -128,7 +131,8 @@ class Lesson {
       const { user } = person;
       const others = this.persons.filter((other) => other.user !== user && other.isMember);
       for (const other of others) {
-        if (other.judge.seen.get(user)?.status !== "offline") other.remark(breach("tooLate", { user, silence }));
+        if (other.judge.seen.get(user)?.status !== "offline")
+          other.remark(breach("tooLate", { user, silence }));
       }
     }
   }
@@ -215,10 +219,19 @@ class Lesson {
   }
 
   buildTools() {
-    const everyone = (name, act) => make("button", { className: "quiet", onclick: () => this.panels.forEach(act) }, say(name));
-    const all = make("div", { className: "all", role: "group", ariaLabel: say("everyone") }, make("b", {}, say("everyone")));
+    const everyone = (name, act) =>
+      make("button", { className: "quiet", onclick: () => this.panels.forEach(act) }, say(name));
+    const all = make(
+      "div",
+      { className: "all", role: "group", ariaLabel: say("everyone") },
+      make("b", {}, say("everyone")),
+    );
     this.burstOfAll = everyone("burst", (panel) => panel.act(panel.buttons.burst.textContent));
-    all.append(this.burstOfAll, this.sizes, everyone("connect", (panel) => panel.act(say("connect"))));
+    all.append(
+      this.burstOfAll,
+      this.sizes,
+      everyone("connect", (panel) => panel.act(say("connect"))),
+    );
     const boards = make("div", { className: "boards" }, ...this.boardButtons.map(([, button]) => button));
     const label = make("label", {}, this.heartbeats, ` ${say("heartbeats")}`);
     return make("div", { className: "tools" }, boards, all, label);
@@ -308,7 +321,8 @@ class Lesson {
     this.isDue = false;
     set(this.presence.element, { hidden: this.board !== "presence" });
     set(this.order.element, { hidden: this.board !== "order" });
-    for (const [board, button] of this.boardButtons) set(button, { ariaPressed: String(board === this.board) });
+    for (const [board, button] of this.boardButtons)
+      set(button, { ariaPressed: String(board === this.board) });
     set(this.burstOfAll, { textContent: say("burst", { count: this.burstSize() }) });
     if (this.board === "presence") this.presence.draw();
     else this.order.draw();
@@ -340,10 +354,13 @@ class Lesson {
     this.drawnOpen = this.foundBox.open;
     const count = found.toLocaleString(language);
     let words = say("noFindings");
-    if (found) words = `${say(found === 1 ? "findingOne" : "findingMany", { count })} · ${short(findings.at(-1))}`;
+    if (found)
+      words = `${say(found === 1 ? "findingOne" : "findingMany", { count })} · ${short(findings.at(-1))}`;
     set(this.summary.firstChild, { textContent: words });
     this.foundBox.dataset.found = found > 0;
-    set(this.foundNote, { textContent: found > findings.length ? say("showing", { count: findings.length }) : "" });
+    set(this.foundNote, {
+      textContent: found > findings.length ? say("showing", { count: findings.length }) : "",
+    });
     if (!this.foundBox.open) return;
     const old = this.foundItems ?? new Map();
     this.foundItems = new Map(findings.map((each) => [each, old.get(each) ?? make("li", {}, short(each))]));

@@ -95,11 +95,12 @@ export const WORDS = {
     slow: "For a lesson, start the server with --heartbeat-interval 2 --offline-timeout 8.",
     limits: "What this cannot show",
     limitsText:
-      "Silent means: this page answers no heartbeat and sends nothing. But a browser answers the pings of WebSocket " +
-      "by itself, which no page can see or prevent: a server that sends pings and counts the answers as signs of life " +
-      "keeps a silent person online. Cut means: the connection is closed without a leave. The browser says so to the " +
-      "server; a cable that is pulled out does not, and looks like silence. The countdown begins with the last frame " +
-      "that this page sent; the server counts from the moment when it came. Whether to show away is the server's choice.",
+      "Silent means: this page answers no heartbeat and sends nothing. But a browser answers the pings " +
+      "of WebSocket by itself, which no page can see or prevent: a server that sends pings and counts " +
+      "the answers as signs of life keeps a silent person online. Cut means: the connection is closed " +
+      "without a leave. The browser says so to the server; a cable that is pulled out does not, and " +
+      "looks like silence. The countdown begins with the last frame that this page sent; the server " +
+      "counts from the moment when it came. Whether to show away is the server's choice.",
     // Order.
     order: "Order",
     numbersOf: "{name} received",
@@ -224,12 +225,13 @@ export const WORDS = {
     slow: "Pour une leçon, démarrez le serveur avec --heartbeat-interval 2 --offline-timeout 8.",
     limits: "Ce que ceci ne peut pas montrer",
     limitsText:
-      "Muet veut dire : cette page ne répond à aucun heartbeat et n’envoie rien. Mais un navigateur répond de lui-même " +
-      "aux pings de WebSocket, ce qu’aucune page ne peut voir ni empêcher : un serveur qui envoie des pings et compte les " +
-      "réponses comme signes de vie garde en ligne une personne muette. Coupé veut dire : la connexion est fermée sans " +
-      "leave. Le navigateur l’annonce au serveur ; un câble débranché ne le fait pas, et ressemble au silence. Le compte " +
-      "à rebours part de la dernière trame que cette page a envoyée ; le serveur compte depuis le moment où elle est " +
-      "arrivée. Afficher ou non le statut absent est le choix du serveur.",
+      "Muet veut dire : cette page ne répond à aucun heartbeat et n’envoie rien. Mais un navigateur " +
+      "répond de lui-même aux pings de WebSocket, ce qu’aucune page ne peut voir ni empêcher : un " +
+      "serveur qui envoie des pings et compte les réponses comme signes de vie garde en ligne une " +
+      "personne muette. Coupé veut dire : la connexion est fermée sans leave. Le navigateur l’annonce " +
+      "au serveur ; un câble débranché ne le fait pas, et ressemble au silence. Le compte à rebours " +
+      "part de la dernière trame que cette page a envoyée ; le serveur compte depuis le moment où elle " +
+      "est arrivée. Afficher ou non le statut absent est le choix du serveur.",
     // Ordre.
     order: "Ordre",
     numbersOf: "reçus par {name}",

@@ -70,7 +70,14 @@ export class Panel {
     };
     this.dropped = make("p", { className: "dropped", hidden: true });
     this.detail = make("section", { className: "detail", hidden: true, ariaLabel: say("whole") });
-    const frames = make("div", { className: "listing" }, this.dropped, this.list.box, this.list.newest, this.detail);
+    const frames = make(
+      "div",
+      { className: "listing" },
+      this.dropped,
+      this.list.box,
+      this.list.newest,
+      this.detail,
+    );
     const head = make("header", {}, avatar, heading, this.state);
     const panel = make("section", { className: "person", id }, head, controls, this.lines, this.form, frames);
     panel.setAttribute("aria-labelledby", heading.id);
@@ -119,7 +126,8 @@ export class Panel {
     };
     const focused = document.activeElement;
     for (const [name, isShown] of Object.entries(shown)) set(buttons[name], { hidden: !isShown });
-    if (focused?.hidden && this.element.contains(focused)) focused.parentElement.querySelector(":not([hidden])")?.focus();
+    const isGone = focused?.hidden && this.element.contains(focused); // who pressed it goes on with its neighbour
+    if (isGone) focused.parentElement.querySelector(":not([hidden])")?.focus();
     set(this.sinceKind, { hidden: !shown.connect && !shown.join });
     set(this.sinceNumber, { hidden: this.sinceKind.hidden || this.sinceKind.value !== "sinceOther" });
     for (const name of ["burst", "twice", "sendBad"]) set(buttons[name], { disabled: !canSend });
@@ -142,7 +150,8 @@ export class Panel {
   drawState() {
     const { state, isSilent, ending, isMember } = this.person;
     let words = say("isConnecting");
-    if (state === "open") words = say(isSilent ? "isSilent" : "isOpen") + (isMember ? "" : `, ${say("notMember")}`);
+    if (state === "open")
+      words = say(isSilent ? "isSilent" : "isOpen") + (isMember ? "" : `, ${say("notMember")}`);
     else if (state === "closed") words = endingOf(ending);
     set(this.state, { textContent: words });
     const shown = state === "open" && isSilent ? "silent" : state;
@@ -165,7 +174,11 @@ export class Panel {
     set(this.detail, { hidden: !isShown });
     if (!isShown) return;
     const close = make("button", { className: "quiet", onclick: () => this.list.choose(-1) }, say("close"));
-    const title = make("h3", {}, `${seconds(frame.at)} s, ${say(frame.direction === "out" ? "sent" : "received")}`);
+    const title = make(
+      "h3",
+      {},
+      `${seconds(frame.at)} s, ${say(frame.direction === "out" ? "sent" : "received")}`,
+    );
     const marks = frame.marks.map((mark) => make("p", { className: mark.kind }, tell(mark)));
     const whole = make("pre", { tabIndex: 0, ariaLabel: say("whole") }, wholeOf(frame));
     this.detail.replaceChildren(make("header", {}, title, close), ...marks, whole);
@@ -181,7 +194,15 @@ function endingOf(ending) {
 function line({ user, content, sequence }) {
   const words = make("span", { className: "content", dir: "auto" }, content.slice(0, LIMITS.foldedText));
   if (user === SYSTEM) return make("li", { className: "notice" }, words);
-  return make("li", {}, make("span", { className: "number" }, `#${sequence}`), " ", nameTag(user), " ", words);
+  return make(
+    "li",
+    {},
+    make("span", { className: "number" }, `#${sequence}`),
+    " ",
+    nameTag(user),
+    " ",
+    words,
+  );
 }
 
 /** The JSON of a frame, a field on each line; as it came, where it is none or is not whole. */

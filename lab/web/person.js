@@ -21,7 +21,10 @@ export const BAD_FRAMES = new Map([
   ["badRoom", () => '{"type": "join", "room": "../../etc"}'],
   ["otherRoom", (room) => JSON.stringify({ type: "message", data: { room: `${room}.2`, content: "?" } })],
   ["empty", (room) => JSON.stringify({ type: "message", data: { room, content: "" } })],
-  ["tooLong", (room) => JSON.stringify({ type: "message", data: { room, content: "x".repeat(64 * 1024 + 1) } })],
+  [
+    "tooLong",
+    (room) => JSON.stringify({ type: "message", data: { room, content: "x".repeat(64 * 1024 + 1) } }),
+  ],
   ["negative", (room) => JSON.stringify({ type: "history", room, since: -1 })],
   ["binary", () => new Uint8Array([0xff, 0xfe])],
 ]);
@@ -183,7 +186,8 @@ export class Person {
     this.numbers.splice(0, this.numbers.length - LIMITS.lessonNumbers);
     const { type, data } = read;
     if (type === "connected" && this.state === "connecting") this.welcome(raw, data, since);
-    else if (type === "heartbeat" && !this.isSilent && this.socket.bufferedAmount < BACKLOG) this.send({ type });
+    else if (type === "heartbeat" && !this.isSilent && this.socket.bufferedAmount < BACKLOG)
+      this.send({ type });
     else if (type === "message" && data) this.talk([data]);
     else if (type === "history" && data) this.talk(data.messages);
     else if (type === "error" && data?.id) this.waiting.delete(data.id);

@@ -36,5 +36,8 @@ export const acts = (words) => [...words.matchAll(/\*\*(.+?)\*\*/g)].map(([, act
 
 /** Why a frame cannot be read. */
 function why({ name, values }) {
-  return text(name, Object.fromEntries(Object.entries(values).map(([place, value]) => [place, excerpt(value)])));
+  return text(
+    name,
+    Object.fromEntries(Object.entries(values).map(([place, value]) => [place, excerpt(value)])),
+  );
 }
