@@ -157,7 +157,7 @@ export class OrderBoard {
   constructor(persons, isRight) {
     Object.assign(this, { persons, isRight });
     this.rows = new Map(); // person -> {item, list, chips, drawn}
-    this.verdict = make("p", { className: "verdict", role: "status" });
+    this.verdict = make("p", { className: "verdict" });
     this.list = make("ul", { className: "numbers" });
     this.element = make("div", { className: "board order" }, this.list, this.verdict);
   }

@@ -31,13 +31,18 @@ export class FrameList {
     this.box.onscroll = () => this.scrolled();
     this.box.onkeydown = (event) => this.pressed(event);
     this.list.onclick = ({ target }) => this.choose(Number(target.closest("li")?.dataset.place ?? -1));
-    new ResizeObserver(() => changed()).observe(this.box);
+    new ResizeObserver(() => this.resized()).observe(this.box);
   }
 
   /** Pixels of a row: as page.css and the reader's own size of letters make it. */
   get height() {
     this.measured ??= 1.75 * Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
     return this.measured;
+  }
+
+  resized() {
+    this.measured = null;
+    this.changed();
   }
 
   // What the user does.

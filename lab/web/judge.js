@@ -127,7 +127,7 @@ export class Judge {
     if (differs) return breach("differs", { number });
     if (last === null || number === last + 1) {
       if (!this.replays) return null;
-      return known === id ? note("again", { number }) : null;
+      return known === id ? note("comesAgain", { number }) : null;
     }
     if (number > last + 1) {
       const [from, to] = [last + 1, number - 1];

@@ -15,6 +15,7 @@ from harness.texts import LANGUAGES
 from harness.verdict.steps import EXERCISES
 from lab.hub import Components
 from lab.loader import load
+from lab.pages import WEB
 from tests.browser.fake import FakeServer, frame, person, said
 from tests.browser.helpers import KillableServer, ThreadedServer, eventually
 from tests.browser.test_accessible import LOOKS, faults
@@ -32,7 +33,7 @@ LESSONS = dict(zip(("chat", "ordering", "presence", "persistence"), EXERCISES.va
 HEADINGS = {"en": "See it with your own eyes", "fr": "Le voir de ses propres yeux"}
 EVERYONE = {"en": "everyone", "fr": "tous"}
 PEOPLE = ("ada", "bob", "cyd")
-FASTER = 5
+FASTER = 3
 """How many times shorter the intervals are here than the handout says."""
 
 
@@ -169,7 +170,8 @@ def retried(number: int) -> Check:
 
     def check(lesson: Lesson) -> None:
         eventually(lambda: lesson.numbers("bob", ".note") == [number])
-        assert all(number not in lesson.numbers(who)[-2:-1] for who in ("ada", "cyd"))
+        for who in ("ada", "cyd"):
+            assert lesson.numbers(who)[-2:] == [number - 1, number]
         lesson.is_right()
 
     return check
@@ -180,7 +182,7 @@ def alive(lesson: Lesson) -> None:
     for who in PEOPLE:
         lesson.comes(who, "← heartbeat")
         lesson.comes(who, "→ heartbeat")
-        assert lesson.status(who, who) == "online"
+        lesson.until(who, "online", *PEOPLE)
 
 
 def silent(lesson: Lesson) -> None:
@@ -325,7 +327,7 @@ def test_the_page_and_the_handouts_have_the_same_steps(chat: ThreadedServer, new
 
 
 def test_its_words_are_the_same_in_all_languages(chat: ThreadedServer, new_page: NewPage) -> None:
-    """Each language has the same texts, with the same places to be filled in."""
+    """Each language has the same texts, with the same places to be filled in; each mark has its own."""
     page = new_page()
     page.goto(chat.url)
     words: dict[str, dict[str, str]] = page.evaluate("import('/lessonwords.js').then(({WORDS}) => WORDS)")
@@ -335,6 +337,13 @@ def test_its_words_are_the_same_in_all_languages(chat: ThreadedServer, new_page:
     }
     assert set(places) == set(LANGUAGES)
     assert all(each == places["en"] for each in places.values())
+    code = "".join(path.read_text(encoding="utf-8") for path in WEB.glob("*.js"))
+    marks = set(re.findall(r'(?:breach|note)\(\s*"(\w+)"', code)) | {"gap", "gapOne"}
+    assert len(marks) > 12
+    assert marks <= set(words["en"])
+    buttons = set(re.findall(r'button\("(\w+)"', code))
+    assert buttons
+    assert not marks & buttons, "a mark that says what stands on a button"
 
 
 UNFOLD = "(open) => document.querySelectorAll('details').forEach((each) => (each.open = open))"
@@ -377,12 +386,14 @@ JUDGED = """async ({ frames, repeated }) => {
   const { Judge, Ledger } = await import("/judge.js");
   const judge = new Judge({ room: "red", ledger: new Ledger(), silence: () => 1 });
   Object.assign(judge, { user: "ada", timeout: 60 });
-  judge.join(undefined);
+  judge.join();
   for (const id of repeated) {
     judge.say(id);
     judge.say(id);
   }
-  return frames.flatMap((text) => (text === "leave" ? (judge.leave(0), []) : judge.hear(text, 9).marks))
+  const [leave, join] = [() => judge.leave(0), () => judge.join()];
+  const act = { leave, join, since: () => judge.join(judge.highest) };
+  return frames.flatMap((text) => (act[text] ? (act[text](), []) : judge.hear(text, 9).marks))
     .map(({ kind, name, more }) => [kind, name, more]);
 }"""
 
@@ -410,6 +421,9 @@ AGAIN = frame("history", room="red", messages=[said(1), said(2)], last=2, more=F
         (live(1, 1, user="ada"), [("note", "retry", 0)]),
         (live(1, 1, user="eve"), [("breach", "repeated", 0)]),
         ([*live(1, 2), AGAIN], [("breach", "repeated", 1)]),
+        ([*live(1, 2), "join", AGAIN, *live(3)], [("note", "comesAgain", 1)]),
+        ([*live(1, 2), "since", AGAIN], [("breach", "repeated", 1)]),
+        ([*live(1, 2), "since", *live(4)], [("breach", "gapOne", 0)]),
         ([frame("message", **said(1, room="blue"))], [("breach", "foreign", 0)]),
         (["leave", *live(1)], [("breach", "foreign", 0)]),
         ([*live(3), frame("history", room="red", messages=[], last=0)], [("breach", "forgot", 0)]),
