@@ -5,7 +5,7 @@
  * are elements of the page, however many there are, and where they stand is a multiplication.
  */
 
-import { arrange, make, set } from "./dom.js";
+import { arrange, legible, make, set } from "./dom.js";
 import { say } from "./lessonwords.js";
 import { tell, seconds } from "./telling.js";
 
@@ -164,7 +164,7 @@ export class FrameList {
     item.append(
       make("time", {}, seconds(at)),
       make("span", { className: "arrow" }, ARROWS[direction]),
-      make("b", {}, type ?? "?"),
+      make("b", {}, legible(type ?? "?")),
       make("bdi", {}, gist),
     );
     return item;

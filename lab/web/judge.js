@@ -9,6 +9,7 @@
 import { read, SYSTEM } from "./frames.js";
 
 const REMEMBERED = 20_000; // numbers and ids: what is older is forgotten, and not missed
+const LONGEST = 128; // characters of an id or a type: no right one is longer
 const IN_FLIGHT = 1; // seconds in which frames may come that were sent before the server had read our `leave`
 const FORGIVEN = 0.25; // seconds that a frame may take to us: what looks that much too early is not
 
@@ -76,7 +77,7 @@ export class Judge {
     const marks = [];
     const numbers = [];
     if (flaw) marks.push(breach("unreadable", { flaw }));
-    else if (data === null) marks.push(breach("unknownType", { type }));
+    else if (data === null) marks.push(breach("unknownType", { type: type.slice(0, LONGEST) }));
     if (data?.room !== undefined && this.isForeign(data.room, at)) {
       marks.push(breach("foreign", { room: data.room }));
     } else if (type === "message" && data) {
@@ -113,8 +114,9 @@ export class Judge {
     marks.push(...told.values());
   }
 
-  look({ sequence: number, id, user }) {
+  look({ sequence: number, id: whole, user }) {
     const { last } = this;
+    const id = whole.slice(0, LONGEST);
     const known = this.had.get(number);
     const before = user === this.user ? this.own.get(id) : undefined;
     if (user === this.user && before === undefined) this.own.set(id, number);

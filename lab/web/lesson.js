@@ -8,14 +8,15 @@
 
 import { chatAddress, isName, roomsInAddress } from "./address.js";
 import { OrderBoard, outlook, PresenceBoard } from "./boards.js";
-import { arrange, legible, make, nameTag, set } from "./dom.js";
+import { make, nameTag, set } from "./dom.js";
+import { Findings } from "./findings.js";
 import { breach, Ledger } from "./judge.js";
 import { LESSONS, lessonOf } from "./lessons.js";
 import { say } from "./lessonwords.js";
 import { LIMITS } from "./limits.js";
 import { Panel } from "./panel.js";
 import { Person } from "./person.js";
-import { acts, marked, seconds, tell } from "./telling.js";
+import { Steps } from "./steps.js";
 import { language } from "./texts.js";
 
 const PEOPLE = ["ada", "bob", "cyd", "dan", "eve", "fay"];
@@ -58,15 +59,14 @@ class Lesson {
     Object.assign(this, { name, address, room });
     this.began = performance.now();
     this.ledger = new Ledger();
-    this.findings = []; // the last ones: {person, frame, mark}
-    this.found = 0; // how many there were
+    this.findings = new Findings(() => this.changed());
     this.persons = [];
     this.panels = [];
     this.isDue = false;
     this.board = LESSONS[name].board;
     this.now = () => (performance.now() - this.began) / 1000;
     this.presence = new PresenceBoard(this.persons, this.now);
-    this.order = new OrderBoard(this.persons, () => this.found === 0);
+    this.order = new OrderBoard(this.persons, () => this.findings.count === 0);
     for (const each of people) this.add(each);
     this.chosen = this.persons[0]; // whose panel is shown where there is room for one only
     this.element = this.build(lessonOf(name));
@@ -84,7 +84,7 @@ class Lesson {
       silence: (name) => this.silenceOf(name),
       now: this.now,
       changed: () => this.changed(),
-      found: (...finding) => this.note(finding),
+      found: (...finding) => this.findings.add(...finding),
     });
     this.persons.push(person);
     const id = `person-${this.persons.length}`;
@@ -137,12 +137,6 @@ class Lesson {
     }
   }
 
-  note([person, frame, mark]) {
-    this.found += 1;
-    this.findings.push({ person, frame, mark });
-    this.findings.splice(0, this.findings.length - LIMITS.lessonFindings);
-  }
-
   burstSize() {
     return this.sizes ? Number(this.sizes.value) : SIZES[0];
   }
@@ -164,8 +158,14 @@ class Lesson {
       return [board, make("button", { className: "quiet", onclick }, say(board))];
     });
     const main = make("main", {}, this.buildTools(), this.presence.element, this.order.element);
-    main.append(this.buildFindings(), this.buildTabs(), this.buildPersons());
-    return make("div", { id: "lesson" }, this.buildHead(title), this.buildSteps(steps), main);
+    main.append(this.findings.element, this.buildTabs(), this.buildPersons());
+    this.steps = new Steps(steps, {
+      panels: this.panels,
+      known: PEOPLE,
+      chosen: ({ person }) => this.choose(person),
+      sized: (act) => this.size(act),
+    });
+    return make("div", { id: "lesson" }, this.buildHead(title), this.steps.element, main);
   }
 
   buildHead(title) {
@@ -198,26 +198,6 @@ class Lesson {
     return link.href;
   }
 
-  buildSteps(steps) {
-    this.steps = steps.map(([id, words], place) => {
-      const text = make("p");
-      const number = place + 1;
-      const todo = make("button", { className: "quiet", ariaLabel: say("doStep", { number }) }, say("doIt"));
-      const item = make("li", {}, text, todo);
-      item.dataset.step = id;
-      todo.hidden = !this.canDo(words);
-      todo.onclick = () => {
-        for (const each of this.steps) each.item.removeAttribute("aria-current");
-        item.ariaCurrent = "step";
-        this.act(words);
-      };
-      return { item, text, words, drawn: "" };
-    });
-    const list = make("ol", {}, ...this.steps.map(({ item }) => item));
-    const details = make("details", { open: innerWidth > 900 }, make("summary", {}, say("steps")), list);
-    return make("aside", { ariaLabel: say("steps") }, details);
-  }
-
   buildTools() {
     const everyone = (name, act) =>
       make("button", { className: "quiet", onclick: () => this.panels.forEach(act) }, say(name));
@@ -235,15 +215,6 @@ class Lesson {
     const boards = make("div", { className: "boards" }, ...this.boardButtons.map(([, button]) => button));
     const label = make("label", {}, this.heartbeats, ` ${say("heartbeats")}`);
     return make("div", { className: "tools" }, boards, all, label);
-  }
-
-  buildFindings() {
-    this.summary = make("summary", {}, make("span", { role: "status" }));
-    this.foundList = make("ol", { tabIndex: 0, ariaLabel: say("findings") });
-    this.foundNote = make("p");
-    this.foundBox = make("details", { className: "findings" }, this.summary, this.foundNote, this.foundList);
-    this.foundBox.ontoggle = () => this.changed();
-    return this.foundBox;
   }
 
   buildTabs() {
@@ -275,37 +246,10 @@ class Lesson {
     this.changed();
   }
 
-  // The steps.
-
-  /** Whether all that a step names can be pressed here. */
-  canDo(words) {
-    const named = acts(words);
-    return named.length > 0 && named.every((act) => this.targets(act) || !PEOPLE.includes(act));
-  }
-
-  /** The panels of whom a step names; null if it names nobody. */
-  targets(act) {
-    if (act.toLowerCase() === say("everyone").toLowerCase()) return this.panels;
-    const panel = this.panels.find(({ person }) => person.label === act);
-    return panel ? [panel] : null;
-  }
-
-  /** Do a step, as somebody would who presses the buttons that it names. */
-  act(words) {
-    let targets = [];
-    for (const act of acts(words)) {
-      const named = this.targets(act);
-      if (named) {
-        targets = named;
-        [this.chosen] = named;
-        this.chosen = this.chosen.person;
-        continue;
-      }
-      const size = SIZES.find((count) => say("burst", { count }) === act);
-      if (size) this.sizes.value = size;
-      for (const panel of targets) panel.act(act);
-    }
-    this.changed();
+  /** If these are the words for so many messages at once, let it be so many. */
+  size(words) {
+    const size = SIZES.find((count) => say("burst", { count }) === words);
+    if (size) this.sizes.value = size;
   }
 
   // What is shown.
@@ -326,8 +270,8 @@ class Lesson {
     set(this.burstOfAll, { textContent: say("burst", { count: this.burstSize() }) });
     if (this.board === "presence") this.presence.draw();
     else this.order.draw();
-    this.drawFindings();
-    this.drawSteps();
+    this.findings.draw();
+    this.steps.draw(this.persons.find(({ greeting }) => greeting)?.greeting ?? {});
     this.panels.forEach((panel, place) => {
       const isChosen = panel.person === this.chosen;
       panel.element.classList.toggle("chosen", isChosen);
@@ -335,37 +279,4 @@ class Lesson {
       panel.draw();
     });
   }
-
-  drawSteps() {
-    const { interval, timeout } = this.persons.find(({ greeting }) => greeting)?.greeting ?? {};
-    const key = `${interval} ${timeout}`;
-    if (this.drawnSteps === key) return;
-    this.drawnSteps = key;
-    for (const { text, words } of this.steps) {
-      const filled = words.replace("{interval}", interval ?? "…").replaceAll("{timeout}", timeout ?? "…");
-      text.replaceChildren(...marked(filled));
-    }
-  }
-
-  drawFindings() {
-    const { found, findings } = this;
-    if (this.drawnFound === found && this.drawnOpen === this.foundBox.open) return;
-    this.drawnFound = found;
-    this.drawnOpen = this.foundBox.open;
-    const count = found.toLocaleString(language);
-    let words = say("noFindings");
-    if (found)
-      words = `${say(found === 1 ? "findingOne" : "findingMany", { count })} · ${short(findings.at(-1))}`;
-    set(this.summary.firstChild, { textContent: words });
-    this.foundBox.dataset.found = found > 0;
-    set(this.foundNote, {
-      textContent: found > findings.length ? say("showing", { count: findings.length }) : "",
-    });
-    if (!this.foundBox.open) return;
-    const old = this.foundItems ?? new Map();
-    this.foundItems = new Map(findings.map((each) => [each, old.get(each) ?? make("li", {}, short(each))]));
-    arrange(this.foundList, [...this.foundItems.values()].reverse());
-  }
 }
-
-const short = ({ person, frame, mark }) => `${seconds(frame.at)} s, ${legible(person.label)}: ${tell(mark)}`;

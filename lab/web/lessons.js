@@ -19,34 +19,35 @@ export const LESSONS = {
       steps: [
         [
           "say",
-          "At **ada**, press **Send**. One frame goes out, and a `message` comes in at all three, ada " +
+          "For **ada**, press **Send**. One frame goes out, and a `message` comes in at all three, ada " +
             "too.",
         ],
         [
           "leave",
-          "At **cyd**, press **Leave**. ada and bob are told by a `message` of the user `system`, and " +
+          "For **cyd**, press **Leave**. ada and bob are told by a `message` of the user `system`, and " +
             "by a `presence` frame.",
         ],
         [
           "without",
-          "At **bob**, press **Send**. It comes in at ada and bob; cyd, who has left, receives " + "nothing.",
+          "For **bob**, press **Send**. It comes in at ada and bob; cyd, who has left, receives " +
+            "nothing.",
         ],
         [
           "join",
-          "At **cyd**, press **Join**. A `history` frame brings what she missed, and the others are " +
+          "For **cyd**, press **Join**. A `history` frame brings what she missed, and the others are " +
             "told that she is there.",
         ],
         [
           "bad",
-          "At **bob**, choose **Not JSON** and press **Send bad frame**. An `error` comes in at bob " +
+          "For **bob**, choose **Not JSON** and press **Send bad frame**. An `error` comes in at bob " +
             "alone, and his connection stays open.",
         ],
         [
           "other",
-          "At **bob**, choose **Room not joined** and press **Send bad frame**. That is refused, too: " +
+          "For **bob**, choose **Room not joined** and press **Send bad frame**. That is refused, too: " +
             "to talk in a room, one has to join it.",
         ],
-        ["cut", "At **bob**, press **Cut**. He sent no `leave`, but the others are told that he left."],
+        ["cut", "For **bob**, press **Cut**. He sent no `leave`, but the others are told that he left."],
       ],
     },
     fr: {
@@ -74,13 +75,13 @@ export const LESSONS = {
         ],
         [
           "bad",
-          "Chez **bob**, choisissez **Pas du JSON** et cliquez sur **Envoyer l’invalide**. Une `error` " +
+          "Chez **bob**, choisissez **Pas du JSON** et cliquez sur **Trame invalide**. Une `error` " +
             "arrive chez bob seul, et sa connexion reste ouverte.",
         ],
         [
           "other",
-          "Chez **bob**, choisissez **Salle non rejointe** et cliquez sur **Envoyer l’invalide**. " +
-            "C’est refusé aussi : pour parler dans une salle, il faut l’avoir rejointe.",
+          "Chez **bob**, choisissez **Salle non rejointe** et cliquez sur **Trame invalide**. C’est " +
+            "refusé aussi : pour parler dans une salle, il faut l’avoir rejointe.",
         ],
         [
           "cut",
@@ -104,28 +105,28 @@ export const LESSONS = {
         ],
         [
           "missed",
-          "At **cyd**, press **Cut**. Then, at **ada**, press **10 at once**: cyd’s row stays where it " +
-            "is.",
+          "For **cyd**, press **Cut**. Then, for **ada**, press **10 at once**: cyd’s row stays where " +
+            "it is.",
         ],
         [
           "since",
-          "At **cyd**, press **Connect**. Her `join` says `since` with the highest number that she " +
+          "For **cyd**, press **Connect**. Her `join` says `since` with the highest number that she " +
             "has, and a `history` frame brings the 10 messages that she missed, once.",
         ],
         [
           "seam",
-          "At **cyd**, press **Cut**; at **ada**, press **10 at once**; and at once, at **cyd**, press " +
-            "**Connect**. Where the history ends and live messages begin, nothing is missing and nothing " +
-            "comes twice.",
+          "For **cyd**, press **Cut**; for **ada**, press **10 at once**; and at once, for **cyd**, " +
+            "press **Connect**. Where the history ends and live messages begin, nothing is missing and " +
+            "nothing comes twice.",
         ],
         [
           "nosince",
-          "At **cyd**, press **Cut**, choose **Without since** and press **Connect**. The server does " +
+          "For **cyd**, press **Cut**, choose **Without since** and press **Connect**. The server does " +
             "not know what she has, and sends the newest messages again, at most 50.",
         ],
         [
           "twice",
-          "At **bob**, press **Twice, same id**. Two frames go out and one message is stored: the " +
+          "For **bob**, press **Twice, same id**. Two frames go out and one message is stored: the " +
             "second frame is answered to bob alone, with the number of the first.",
         ],
       ],
@@ -182,25 +183,25 @@ export const LESSONS = {
         ],
         [
           "silent",
-          "At **bob**, press **Go silent**. His connection stays open, but he answers no more, like a " +
+          "For **bob**, press **Go silent**. His connection stays open, but he answers no more, like a " +
             "computer that is frozen. After {timeout} s of silence the others are told that he is " +
             "offline, and the server closes his connection. Before, they may be told that he is away.",
         ],
-        ["back", "At **bob**, press **Connect**. The others are told that he is online again."],
-        ["pause", "At **ada**, press **Go silent**, and wait for about half of the {timeout} s."],
+        ["back", "For **bob**, press **Connect**. The others are told that he is online again."],
+        ["pause", "For **ada**, press **Go silent**, and wait for about half of the {timeout} s."],
         [
           "resume",
-          "At **ada**, press **Answer again** before the {timeout} s are over. One frame is enough: " +
+          "For **ada**, press **Answer again** before the {timeout} s are over. One frame is enough: " +
             "she was never offline.",
         ],
         [
           "cut",
-          "At **cyd**, press **Cut**. She sends no `leave`, but her connection ends, and the server " +
+          "For **cyd**, press **Cut**. She sends no `leave`, but her connection ends, and the server " +
             "notices: the others are told at once, without a timeout.",
         ],
         [
           "leave",
-          "At **bob**, press **Leave**. He is offline in this room, though his connection is open and " +
+          "For **bob**, press **Leave**. He is offline in this room, though his connection is open and " +
             "he goes on answering heartbeats.",
         ],
       ],
@@ -269,13 +270,13 @@ export const LESSONS = {
         ],
         [
           "all",
-          "At **cyd**, press **Cut**, choose **Since 0** and press **Connect**. All messages come " +
+          "For **cyd**, press **Cut**, choose **Since 0** and press **Connect**. All messages come " +
             "again from the disk, under the numbers that they had.",
         ],
         [
           "retry",
-          "At **bob**, press **Resend**. The server that was started again knows this id: bob alone is " +
-            "sent the message, under its old number, and it is not stored again.",
+          "For **bob**, press **Resend**. The server that was started again knows this id: bob alone " +
+            "is sent the message, under its old number, and it is not stored again.",
         ],
         [
           "on",

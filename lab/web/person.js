@@ -236,7 +236,7 @@ export class Person {
     const frame = {
       at: this.now(),
       direction,
-      type,
+      type: type?.slice(0, LIMITS.excerpt) ?? null,
       gist: gist(direction, type, data, isText ? raw : ""),
       raw: isText ? raw.slice(0, LIMITS.lessonFrame) : null, // null: it is binary
       length: isText ? raw.length : raw.byteLength,
