@@ -115,7 +115,7 @@ export const LESSONS = {
         ],
         [
           "seam",
-          "For **cyd**, press **Cut**; for **ada**, press **10 at once**; and at once, for **cyd**, " +
+          "For **cyd**, press **Cut**; for **ada**, press **10 at once**; and right away, for **cyd**, " +
             "press **Connect**. Where the history ends and live messages begin, nothing is missing and " +
             "nothing comes twice.",
         ],

@@ -29,8 +29,8 @@ export class Panel {
       silent: button("silent", () => person.beSilent(true)),
       awake: button("awake", () => person.beSilent(false)),
       cut: button("cut", () => person.cut()),
-      connect: button("connect", () => person.connect(this.since)),
-      join: button("join", () => person.join(this.since)),
+      connect: button("connect", () => person.connect(this.takeSince())),
+      join: button("join", () => person.join(this.takeSince())),
       leave: button("leave", () => person.leave()),
       burst: button("burst", () => person.burst(this.burstSize())),
       twice: button("twice", () => person.sayTwice()),
@@ -85,12 +85,14 @@ export class Panel {
     return panel;
   }
 
-  /** What the person is to tell as `since`; undefined for nothing. */
-  get since() {
+  /** What the person is to tell as `since`; undefined for nothing. Next time, it is again what it has. */
+  takeSince() {
     const { highest } = this.person.judge;
-    const other = Number.parseInt(this.sinceNumber.value, 10);
-    const values = { sinceHave: highest || undefined, sinceNone: undefined, sinceZero: 0 };
-    return this.sinceKind.value === "sinceOther" ? Math.max(0, other || 0) : values[this.sinceKind.value];
+    const other = Math.max(0, Number.parseInt(this.sinceNumber.value, 10) || 0);
+    const values = { sinceHave: highest || undefined, sinceNone: undefined, sinceZero: 0, sinceOther: other };
+    const since = values[this.sinceKind.value];
+    this.sinceKind.value = "sinceHave";
+    return since;
   }
 
   /** Press or choose what has these words. Returns whether there is something. */

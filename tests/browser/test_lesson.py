@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -536,22 +537,28 @@ def test_the_keyboard_chooses_frames_and_people(chat: ThreadedServer, new_page: 
     assert bob.locator(".detail").is_hidden()
 
 
-def test_the_link_says_it_all(chat: ThreadedServer, new_page: NewPage) -> None:
-    """Lesson, people and room stand in the address; what cannot be is left out; names are text."""
-    page = new_page()
-    page.goto(f"{chat.url}/?lesson=ordering&people=ada,ada,system,<b>bob</b>&server=javascript:1#red,..")
-    labels = page.locator(".person h2")
-    labels.nth(2).wait_for()
-    assert labels.all_inner_texts() == ["ada", "ada 2", "<b>bob</b>"]
-    assert show(page, ".room-name") == "Room red"
-    assert page.locator("h1").inner_text() == "Ordering"
-    assert page.locator("aside li button:visible").count() == 1, "the step that everyone does"
-    page.get_by_role("button", name="Copy the link").click()
-    assert page.url.endswith(
-        "/?lesson=ordering&people=ada%2Cada%2C%3Cb%3Ebob%3C%2Fb%3E&server=javascript%3A1#red"
-    )
-    page.goto(f"{chat.url}/?lesson=no-such")
-    page.locator("h1:text-is('Presence')").wait_for()
+def test_the_link_says_it_all(tmp_path: Path, new_page: NewPage) -> None:
+    """Lesson, people and room stand in the address; what cannot be is left out; names are text. What else is
+    there, such as a key, goes to the server.
+    """
+    chat = ThreadedServer(tmp_path, access_key="k&y")
+    try:
+        page, link = new_page(), f"{chat.url}/?key=k%26y&lesson="
+        page.goto(f"{link}ordering&people=ada,ada,system,<b>bob</b>&server=javascript:1#red,..")
+        page.locator(".person:nth-child(3) .state[data-state=open]").wait_for()
+        assert page.locator(".person h2").all_inner_texts() == ["ada", "ada 2", "<b>bob</b>"]
+        assert show(page, ".room-name") == "Room red"
+        assert page.locator("h1").inner_text() == "Ordering"
+        assert page.locator("aside li button:visible").count() == 1, "the step that everyone does"
+        page.get_by_role("button", name="Copy the link").click()
+        query = dict(parse_qsl(urlsplit(page.url).query))
+        assert query["people"] == "ada,ada,<b>bob</b>"
+        assert query["key"] == "k&y"
+        assert page.url.endswith("#red")
+        page.goto(f"{link}no-such")
+        page.locator("h1:text-is('Presence')").wait_for()
+    finally:
+        chat.stop()
 
 
 def test_the_chat_does_without_it(chat: ThreadedServer, new_page: NewPage) -> None:
