@@ -32,6 +32,7 @@ export class Steps {
     todo.onclick = () => {
       for (const each of this.items) each.item.removeAttribute("aria-current");
       item.ariaCurrent = "step";
+      item.nextElementSibling?.scrollIntoView({ block: "nearest" });
       this.act(words);
     };
     return { item, text, words };
