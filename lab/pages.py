@@ -1,6 +1,6 @@
 """Plain HTTP on the port of the chat: a page for browsers, and two for those who run the server.
 
-    /           a chat client (the files of `lab/web`, each under its own name)
+    /           a chat client (the files of `lab/web`, each under its own name); `/?lesson` teaches
     /healthz    `ok`, as soon as the server serves
     /metrics    figures, in the text format of Prometheus
 

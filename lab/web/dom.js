@@ -50,10 +50,15 @@ export const excerpt = (text) => cut(legible(cut(text, LIMITS.excerpt)), LIMITS.
 /** A name, which cannot change the direction of what stands around it. */
 export const nameTag = (name) => make("bdi", {}, legible(name));
 
-/** The first letter of a name on a colour of its own, the same wherever the name stands. */
+/** The first letter of a name, in its colour. */
 export function paintAvatar(element, name) {
+  set(element, { textContent: [...legible(name)][0].toUpperCase() });
+  paint(element, name);
+}
+
+/** Give an element the colour of a name, which is the same wherever the name stands. */
+export function paint(element, name) {
   let hue = 0;
   for (const letter of name) hue = (hue * 31 + letter.codePointAt(0)) % 360;
-  set(element, { textContent: [...legible(name)][0].toUpperCase() });
   element.style.setProperty("--hue", hue);
 }

@@ -19,5 +19,12 @@ export const LIMITS = {
   outbox: 1000, // messages that wait to be sent ...
   outboxText: 1e6, // ... and the characters in them: browsers keep 5 million of them for a page
   selected: 2000, // lines that stay on the page as long as a selection goes through them
+  lessonFrames: 10_000, // frames of each person that the teaching page keeps ...
+  lessonText: 5e6, // ... and the characters in them ...
+  lessonFrame: 20_000, // ... of which one frame has at most that many
+  lessonChat: 50, // messages of its small chats
+  lessonNumbers: 60, // numbers in a row of it
+  lessonFindings: 200, // broken rules that it lists; all are counted
+  lessonPeople: 6, // people side by side
   excerpt: 200, // characters of what the server says about an error, and of a frame that cannot be read
 };

@@ -1,10 +1,12 @@
 /*
- * Starts the chat: who, and in which rooms.
+ * Starts the chat: who, and in which rooms. With `?lesson` in the address it is the teaching page instead, whose
+ * modules are not loaded otherwise.
  *
  * Both stand in the address of the page, as in `/?user=ada#red,blue`, so that it can be kept and passed on.
  * What is not there is taken from the last visit, and the name is asked for otherwise.
  */
 
+import { chatAddress, isName, isRoom, isText, roomsInAddress } from "./address.js";
 import { Client } from "./client.js";
 import { find } from "./dom.js";
 import { LIMITS } from "./limits.js";
@@ -13,20 +15,9 @@ import { ask } from "./question.js";
 import { language, text } from "./texts.js";
 import { View } from "./view.js";
 
-const MAX_NAME = 64; // characters
-
-const isText = (value) => typeof value === "string";
-const isName = (name) => isText(name) && name !== "system" && name !== "" && [...name].length <= MAX_NAME;
-const isRoom = (name) => isText(name) && /^[\p{L}\p{M}\p{N}_.-]{1,64}$/u.test(name) && !/^\.+$/.test(name);
-
 /** The rooms that the server names, so that those who come for the first time find them. */
 const OFFERED = find("meta[name=rooms]").content.split(",").filter(isRoom);
 const START_ROOM = OFFERED[0] ?? "general";
-
-function roomsInAddress() {
-  const names = location.hash.slice(1).split(",").map(decode).filter(isRoom);
-  return [...new Set(names)].slice(0, LIMITS.rooms);
-}
 
 /** The rooms of the last visit. (Other pages of this address may have kept something else under that key.) */
 function roomsOfLastVisit() {
@@ -39,22 +30,6 @@ function unsent(key) {
   const entries = recall("sessionStorage", key, []);
   const isEntry = (entry) => isText(entry?.id) && isText(entry.content) && isRoom(entry.room);
   return Array.isArray(entries) ? entries.filter(isEntry) : [];
-}
-
-function decode(part) {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return ""; // a lone `%`: no room has such a name
-  }
-}
-
-/** Where the chat is: at the page's own address, by ws: or, behind https, by wss:. */
-function chatAddress() {
-  const address = new URL(location.href);
-  address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
-  address.hash = "";
-  return address;
 }
 
 function askForName(value, wrong = "", mayCancel = false) {
@@ -166,4 +141,5 @@ function remember(client) {
   keep("localStorage", "rooms", rooms);
 }
 
-main();
+if (new URLSearchParams(location.search).has("lesson")) import("./lesson.js").then(({ begin }) => begin());
+else main();

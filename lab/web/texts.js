@@ -163,15 +163,24 @@ export const TEXTS = {
   },
 };
 
-/** The first locale that the browser prefers and whose language we have, such as en-GB: for dates and times. */
-export const locale = navigator.languages.find((each) => each.slice(0, 2).toLowerCase() in TEXTS) ?? "en";
+const asked = new URLSearchParams(location.search).get("lang");
+
+/** What `?lang=` says, or the first locale that the browser prefers and whose language we have, such as en-GB. */
+export const locale = Object.hasOwn(TEXTS, asked)
+  ? asked
+  : (navigator.languages.find((each) => each.slice(0, 2).toLowerCase() in TEXTS) ?? "en");
 
 /** Its language: what our texts are in. */
 export const language = locale.slice(0, 2).toLowerCase();
 
 /** The text of that name, with values for its `{places}`. */
 export function text(name, values = {}) {
-  return TEXTS[language][name].replace(/\{(\w+)\}/g, (_, place) => values[place]);
+  return fill(TEXTS[language][name], values);
+}
+
+/** A text with values for its `{places}`. */
+export function fill(words, values) {
+  return words.replace(/\{(\w+)\}/g, (_, place) => values[place]);
 }
 
 /** What the server's error means; in its own words, or their beginning, where we have none. */

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.judged.process import ServerProcess, free_port
 from lab.hub import Components, Config
-from lab.protocol import Message
+from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, Message
 from lab.server import ChatServer
 from lab.session import Session
 from tests.lab.helpers import fill
@@ -41,8 +41,17 @@ class ThreadedServer:
         components: Components | None = None,
         access_key: str = "",
         rooms: tuple[str, ...] = (),
+        intervals: tuple[float, float] = (HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT),
     ) -> None:
-        self._config = Config(port=0, data_dir=folder, access_key=access_key, rooms=rooms)
+        heartbeat, timeout = intervals
+        self._config = Config(
+            port=0,
+            data_dir=folder,
+            heartbeat_interval=heartbeat,
+            offline_timeout=timeout,
+            access_key=access_key,
+            rooms=rooms,
+        )
         self._stored = stored
         self._components = components or Components()
         self._started = threading.Event()

@@ -418,8 +418,9 @@ def missing_of_languages(languages: Iterable[str]) -> list[str]:
                 *(f"harness/quiz/questions/{slug}.{language}.toml" for slug in EXERCISES.values()),
             ]
         )
-        if not re.search(rf"^  {language}: \{{$", (ROOT / "lab/web/texts.js").read_text(), re.MULTILINE):
-            found.append(f"lab/web/texts.js: {language}")
+        for words in ("texts.js", "lessonwords.js", "lessons.js"):
+            if not re.search(rf"^ +{language}: \{{$", (ROOT / "lab/web" / words).read_text(), re.MULTILINE):
+                found.append(f"lab/web/{words}: {language}")
         if f'"{language}"' not in read("harness/entry_points/chatlab_pytest.py"):
             found.append(f"--lab-lang: {language}")
     return found
@@ -434,4 +435,4 @@ def test_every_language_has_its_places() -> None:
 
 def test_a_language_without_its_places_is_noticed() -> None:
     """Each of them."""
-    assert len(missing_of_languages(["la"])) == 1 + 1 + 2 * len(EXERCISES) + 2
+    assert len(missing_of_languages(["la"])) == 1 + 1 + 2 * len(EXERCISES) + 3 + 1

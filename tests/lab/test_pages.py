@@ -50,7 +50,7 @@ async def test_the_page_and_all_files_that_it_names(server: ChatServer) -> None:
         assert head.startswith("HTTP/1.1 200 "), name
         assert f"Content-Type: {kinds[name.rpartition('.')[2]]}" in head
         assert f"Content-Length: {len(body)}" in head
-        names |= set(re.findall(r'from "\./([\w.]+)"', body.decode()))
+        names |= set(re.findall(r'(?:from |import\(|href: )"(?:\./)?([\w.]+)"', body.decode()))
     assert seen | {"index.html"} == {path.name for path in WEB.iterdir()}
 
 
