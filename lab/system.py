@@ -1,6 +1,6 @@
 """What the server asks of the system that not every system has, each with what is done where it has not.
 
-Nothing else in `lab` does so; of the harness, `harness/posix.py` is the same.
+Nothing else in `lab` does so; of the harness, `harness/posix` is the same.
 """
 
 from __future__ import annotations

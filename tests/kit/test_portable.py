@@ -1,6 +1,6 @@
 """What only some systems have is asked for in one module, which says what is done where it is missing.
 
-Of the server that is `lab/system.py`, of the harness `harness/posix.py`.
+Of the server that is `lab/system.py`, of the harness `harness/posix`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from harness.texts import texts
 from tests.kit.pages import ROOT
 
-AT_HOME = ("lab/system.py", "harness/posix.py")
+AT_HOME = ("lab/system.py", "harness/posix/__init__.py")
 """The modules that may ask for all of it."""
 NEVER_ELSEWHERE = {
     # What is called directly or simulated is so in forked processes; else `target.no_fork` is said.
