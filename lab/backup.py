@@ -6,7 +6,6 @@ one state of the file, and in write-ahead mode readers and the writer do not wai
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import sys
 from contextlib import closing, suppress
@@ -17,6 +16,7 @@ import click
 from lab.command import run_command
 from lab.interfaces import StoreError
 from lab.store import FILE, explained
+from lab.system import sync
 
 
 def back_up(data_dir: Path, target: Path) -> tuple[int, int]:
@@ -37,9 +37,9 @@ def back_up(data_dir: Path, target: Path) -> tuple[int, int]:
         with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)) as db:
             db.execute("VACUUM INTO ?", (str(partial),))
         counted = _check(partial)
-        _sync(partial)
+        sync(partial)
         partial.rename(copy)
-        _sync(target)
+        sync(target)
     except (OSError, sqlite3.DatabaseError) as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -55,17 +55,6 @@ def _check(copy: Path) -> tuple[int, int]:
             raise sqlite3.DatabaseError(found)
         messages, rooms = db.execute("SELECT count(*), count(DISTINCT room) FROM messages").fetchone()
         return int(messages), int(rooms)
-
-
-def _sync(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk itself."""
-    if path.is_dir() and os.name == "nt":  # Windows has no such call for folders
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import gc
 import io
 import logging
 import math
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +25,7 @@ from lab.loader import INTERFACES, ComponentError, blamed, describe, load, locat
 from lab.logs import configure
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, is_room_name
 from lab.server import REJECTION_HEADROOM, ChatServer, run
+from lab.system import allow_files, when_told_to_stop
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -189,24 +188,6 @@ def _affordable(wanted: int) -> int:
     return max(allow_files(wanted + others) - others, 1)
 
 
-def allow_files(wanted: int) -> int:
-    """Ask the system for `wanted` open files; returns how many this process, and its children, may have.
-
-    Never lowers what is allowed already.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return wanted
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    with contextlib.suppress(ValueError, OSError):  # macOS allows less than it says
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
 def load_components(use: Sequence[str], backplane: str = "") -> Components:
     """The components that the `COMPONENT=WHERE` texts in `use` name, and the reference's for the others.
 
@@ -248,13 +229,7 @@ async def _until_told_to_stop(config: Config, components: Components, use: Seque
         raise ComponentError(describe(error, blamed(error, files))) from error
     _stay_responsive()
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    signals = ("SIGTERM", "SIGINT", "SIGBREAK")  # the last is how Windows asks, and is only there
-    for number in [getattr(signal, name) for name in signals if hasattr(signal, name)]:
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    when_told_to_stop(stop.set)
     await run(server, stop)
 
 

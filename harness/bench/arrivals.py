@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.bench.crowd import PATIENCE, Chat
 from harness.bench.plan import BenchError
+from harness.posix import EPOLL
 
 _WITNESSES = 10
 _READ = 1 << 20
@@ -71,7 +72,9 @@ class Arrivals:
 
     def __init__(self, port: int, people: int, rooms: int = 1) -> None:
         self._port = port
-        self._poll = select.epoll()
+        if EPOLL is None:
+            raise BenchError("only Linux can wait for so many connections at once (epoll)")
+        self._poll = EPOLL()
         self.people = [
             Person(f"member{number}", f"room{number % rooms}", socket.socket()) for number in range(people)
         ]

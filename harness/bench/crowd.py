@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.bench.plan import BenchError
+from harness.posix import EPOLL
 from harness.reports.charts import percentile
 
 MARK = b"|~"
@@ -146,7 +147,9 @@ class Crowd:
         self._sockets: list[socket.socket] = []
         self._member: dict[int, int] = {}  # by file descriptor
         self._marks = [0] * members  # seen by each member
-        self._poll = select.epoll()
+        if EPOLL is None:
+            raise BenchError("only Linux can wait for so many connections at once (epoll)")
+        self._poll = EPOLL()
         self._halves: set[int] = set()  # members whose last byte may be the first half of a mark
         self._said = 0
         try:

@@ -16,16 +16,15 @@ from rich.table import Table as RichTable
 
 from harness import reports
 from harness.bench.result import Cell, Part, Table, shown
+from harness.posix import cores
 from harness.reports.markup import marked_up, safe
 
 
 def machine() -> str:
     """A description of the machine that the figures were measured on."""
-    cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
+    n = len(cores())
     day = datetime.now(UTC).date()
-    return (
-        f"{platform.system()} {platform.machine()}, {cores} cores, Python {platform.python_version()}, {day}"
-    )
+    return f"{platform.system()} {platform.machine()}, {n} cores, Python {platform.python_version()}, {day}"
 
 
 def tell(part: Part) -> None:

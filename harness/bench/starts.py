@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from harness.bench.plan import BenchError, Plan
 from harness.bench.result import Cell, Part, Table, median, shown, spread
 from harness.judged.environment import of_server
 from harness.judged.process import ServerProcess
+from harness.posix import KILL
 
 _PATIENCE = 20.0
 _POLL = 0.001
@@ -67,7 +67,7 @@ def _restart(peer: Peer, folder: Path) -> float:
     try:
         _connect(port, first)
         began = time.perf_counter()
-        os.kill(first.pid, signal.SIGKILL)  # at once: `kill` would look for its child processes first
+        os.kill(first.pid, KILL)  # at once: `kill` would look for its child processes first
     finally:
         first.kill()
     second, port = launch(peer, folder, port)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from harness.bench.peers import REFERENCE, launch, wait_for
 from harness.bench.plan import BenchError, Plan
 from harness.bench.result import Cell, Part, Table, median
 from harness.bench.usage import Peak, cpu_seconds
+from harness.posix import KILL
 from harness.reports.charts import percentile
 from lab.protocol import Message
 from lab.store import MessageStore
@@ -93,7 +93,7 @@ def _storm(people: int, rooms: int) -> Storm:
             wait_for(first, port)
             with Arrivals(port, people, rooms) as crowd:
                 crowd.arrive(_SAID)
-                os.kill(first.pid, signal.SIGKILL)  # at once: `kill` would look for its child processes first
+                os.kill(first.pid, KILL)  # at once: `kill` would look for its child processes first
         finally:
             first.kill()
         second, port = launch(REFERENCE, folder, port, more=_INTERVALS)

@@ -14,7 +14,7 @@ from harness.cli import options
 from harness.reports.outfile import write_out
 from harness.texts import texts
 from harness.verdict.outcome import EXIT_CODES, Outcome
-from lab.command import allow_files
+from lab.system import allow_files
 
 _EXIT_TERMINATED = 128 + signal.SIGTERM
 _FILES = 65_536

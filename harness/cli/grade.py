@@ -227,9 +227,9 @@ def _asked(
 ) -> Asked:
     """What is asked for, with names that are those of submissions."""
     from harness.grading.whole_class import Asked
-    from harness.running.cores import cores_here
+    from harness.posix import cores as ours
 
-    hand_ins, cores = listing.hand_ins, len(cores_here())
+    hand_ins, cores = listing.hand_ins, len(ours())
     if jobs is not None and jobs > cores:
         echo(asked_words().say("grade.few_cores", jobs=jobs, cores=cores), err=True)
     wanted = class_options.named(only or (class_options.ALL,), hand_ins, "--only")

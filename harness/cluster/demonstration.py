@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from harness.judged.process import ServerProcess
 from harness.judged.targets import reference
 from harness.texts import MARK, Texts
 from harness.texts.console import echo
+from lab.system import when_told_to_stop
 
 READY_SECONDS = 20.0
 """Seconds in which a chat node listens: NATS makes its streams meanwhile."""
@@ -45,12 +45,7 @@ async def demonstrate(asked: Demonstration, words: Texts) -> int:
     Raises ClusterProblem if it cannot be started, for a reason that the user can do something about.
     """
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    when_told_to_stop(stop.set)
     with tempfile.TemporaryDirectory(prefix="chatlab-cluster-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         data = (asked.data_dir or scratch / "data").absolute()

@@ -20,12 +20,10 @@ from unittest import mock
 
 from msgspec import Struct
 
-try:
-    import resource
-    from resource import getrlimit as _getrlimit  # the real ones, also on a simulated host
-    from resource import setrlimit as _setrlimit
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
+from harness.posix import proc, resource
+
+if resource is not None:
+    _getrlimit, _setrlimit = resource.getrlimit, resource.setrlimit  # the real ones, also on a simulated host
 _prlimit: Any = getattr(resource, "prlimit", None)  # Linux has it
 
 _TURNS = 5
@@ -193,7 +191,7 @@ def _appended(path: Path, before: int, after: int, size: int) -> Written | None:
 def _path_of(file: int) -> Path | None:
     """The file of a descriptor, on systems with /proc; else None."""
     try:
-        return Path(os.readlink(f"/proc/self/fd/{file}"))
+        return Path(os.readlink(proc("self", "fd", file)))
     except OSError:
         return None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.grading.result import Mark
 from harness.grading.rubric import Check
 from harness.judged.problems import BadTarget, Unclear
-from harness.running.cores import stay_on
+from harness.posix import before_start, stay_on
 from harness.running.worker import end
 from harness.submissions.paths import without_paths
 from harness.submissions.submission import Submission
@@ -88,7 +88,7 @@ async def _run(check: Check, place: Path, given: Submission, report: Path) -> st
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        preexec_fn=partial(stay_on, given.cores),
+        **before_start(partial(stay_on, given.cores)),
     )
     try:
         output, _ = await process.communicate()

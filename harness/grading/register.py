@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,11 +21,9 @@ from harness.grading.result import Grade, number
 from harness.grading.table import cell, hash_of, is_edited, notes_in, table_of, text_in
 from harness.history.as_json import from_json
 from harness.judged.environment import SCRATCH
+from harness.posix import lock_now
 from harness.texts import Texts
 from lab.legible import legible
-
-if sys.platform != "win32":
-    import fcntl
 
 _SCRATCH = "chatlab-grade-"
 _LONG = 120
@@ -62,11 +59,10 @@ class Register:
         """
         lock = self._place / ".lock"
         with lock.open("a+", encoding="utf-8", errors="surrogateescape") as file:
-            if sys.platform != "win32":
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise Busy from error
+            try:
+                lock_now(file)
+            except BlockingIOError as error:
+                raise Busy from error
             file.seek(0)
             left = Path(file.read())  # by a run that was killed
             if left.name.startswith(_SCRATCH):

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 
 import psutil
 
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+from harness.posix import memory_in, proc
 
 
 def children(pid: int) -> list[int]:
     """The processes that a process has started, or adopted; none where only a search of all would tell."""
     found: list[int] = []
     with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
+        for thread in os.listdir(proc(pid, "task")):
             with contextlib.suppress(OSError):
-                found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+                found += map(int, proc(pid, "task", thread, "children").read_text().split())
     return found
 
 
@@ -32,14 +31,14 @@ def descendants(pid: int) -> list[int]:
 def written_by(pid: int) -> int:
     """Bytes that a process has written, into whatever; 0 if that is not known."""
     with contextlib.suppress(OSError, IndexError, ValueError):
-        return int(Path(f"/proc/{pid}/io").read_text().partition("wchar: ")[2].split()[0])
+        return int(proc(pid, "io").read_text().partition("wchar: ")[2].split()[0])
     return 0
 
 
 def memory_of(pid: int) -> int:
     """Bytes of memory that a process takes; 0 if that is not known."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+        return memory_in(proc(pid, "statm").read_text())
     except (OSError, ValueError, IndexError):
         with contextlib.suppress(psutil.Error):
             return int(psutil.Process(pid).memory_info().rss)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import sys
 from harness.judged import bubblewrap, own_network
 from harness.judged.isolation import Isolation, Kind, user_of
 from harness.judged.targets import ROOT
+from harness.posix import is_root
 from harness.texts.problem import Problem
 from lab.legible import text_of
 
@@ -58,7 +58,7 @@ def _without_bubblewrap() -> NoIsolation | None:
 
 def _can_be_another_user() -> bool:
     """Whether code can run as another user, who can read the kit and Python."""
-    if sys.platform == "win32" or os.getuid() != 0:
+    if not is_root():
         return False
     user, file = user_of(0), ROOT / "lab" / "protocol.py"
     try:

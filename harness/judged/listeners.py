@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+from harness.posix import NETLINK, proc
+
+_TABLES = (proc("net/tcp"), proc("net/tcp6"))
 _LISTENS = 10
 """The state of a listening socket."""
 _SOCK_DIAG, _BY_FAMILY = 4, 20
@@ -38,7 +39,7 @@ def is_listened_on(port: int) -> bool:
     """Whether a socket listens on this port, on any address."""
     with contextlib.suppress(OSError):
         return asked(port)
-    tables = [text for name in _TABLES for text in _text_of(name)]
+    tables = [text for table in _TABLES for text in _text_of(table)]
     if not tables:
         with socket.socket() as sock:
             return sock.connect_ex(("127.0.0.1", port)) == 0
@@ -47,7 +48,7 @@ def is_listened_on(port: int) -> bool:
 
 def asked(port: int) -> bool:
     """What the kernel answers. Raises OSError if it does not."""
-    if sys.platform != "linux":
+    if NETLINK is None:
         raise OSError
     return any(_answer(port, family) for family in (socket.AF_INET, socket.AF_INET6))
 
@@ -55,7 +56,8 @@ def asked(port: int) -> bool:
 def _answer(port: int, family: int) -> bool:
     is_like = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, 1 << _LISTENS) + struct.pack("!H46x", port)
     question = struct.pack("=IHHII", 16 + len(is_like), _BY_FAMILY, _ALL, 0, 0) + is_like
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as kernel:
+    assert NETLINK is not None, "somebody has asked"
+    with socket.socket(NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as kernel:
         kernel.settimeout(1.0)
         kernel.send(question)
         _, kind = struct.unpack_from("=IH", kernel.recv(4096))
@@ -69,6 +71,6 @@ def _is_in(table: str, port: int) -> bool:
     return any(row[3] == f"{_LISTENS:02X}" and row[1].endswith(f":{port:04X}") for row in rows)
 
 
-def _text_of(file: str) -> Iterator[str]:
+def _text_of(file: Path) -> Iterator[str]:
     with contextlib.suppress(OSError):
-        yield Path(file).read_text()
+        yield file.read_text()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
-from math import inf
 from pathlib import Path
 
-from lab.command import allow_files
+from harness.posix import room_in
+from lab.system import allow_files
 
 _BY_ERROR = {
     errno.EMFILE: "files",
@@ -36,14 +35,6 @@ def limit_of(error: BaseException | None) -> str:
 def is_full(folder: Path, least: int) -> bool:
     """Whether the disk below a folder has less room than that, and not because of what is in the folder."""
     return room_in(folder) < least and _size(folder) < _ITS_OWN
-
-
-def room_in(folder: Path) -> float:
-    """Bytes that are free on the disk of a folder."""
-    if not hasattr(os, "statvfs"):
-        return inf
-    there = os.statvfs(folder)
-    return there.f_bavail * there.f_frsize
 
 
 def few_files(users: int = 0) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import ctypes
 import errno
 import os
 import random
@@ -28,9 +27,10 @@ from harness.judged.families import memory_of
 from harness.judged.isolation import Isolation
 from harness.judged.kept import Kept, KeptOnWindows
 from harness.judged.listeners import is_listened_on
-from harness.judged.machine_limits import AT_START, limit_of, room_in
+from harness.judged.machine_limits import AT_START, limit_of
 from harness.judged.problems import CommandNotFound
 from harness.judged.programs import not_started, program_of
+from harness.posix import KILL, room_in
 from lab.legible import legible, text_of
 
 KEPT_OUTPUT = 64 * 1024
@@ -41,7 +41,6 @@ _AT_ONCE = 256 * 1024
 _PORTS = range(10240, 32768)
 """Ports for servers: below those that the system gives to outgoing connections."""
 _MEMORY = "/dev/shm"
-_PR_SET_PDEATHSIG = 1
 _KILL_SECONDS = 0.3
 """Seconds for which `kill` waits for the end; nothing else happens meanwhile."""
 
@@ -178,7 +177,7 @@ class ServerProcess:
         # should have saved before. Stopped, it does nothing more.
         self._kept.stop_at_once()
         self._note_processes()
-        self._kept.send(getattr(signal, "SIGKILL", signal.SIGABRT))
+        self._kept.send(KILL)
         deadline = time.monotonic() + _KILL_SECONDS
         while not self._kept.is_over and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -308,15 +307,6 @@ def _opened(log: Path) -> int:
 def _short(line: str) -> str:
     """A line, cut to a length that fits a terminal."""
     return line if len(line) <= 300 else f"{line[:300]}…"
-
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def end_with_parent(number: int) -> None:
-    """Have the system send us this signal when the process that started us ends (on Linux alone)."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, number)
 
 
 KEPT: type[Kept | KeptOnWindows] = KeptOnWindows if sys.platform == "win32" else Kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -22,6 +21,7 @@ from harness.judged.programs import python_program
 from harness.judged.submissions import check_there, component_in, has_components, shown
 from harness.judged.target import Target
 from harness.judged.tracks import PYTHON, TYPESCRIPT
+from harness.posix import CAN_FORK
 from harness.typescript.tools import is_clone
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS, EXERCISES
@@ -84,7 +84,7 @@ def at_file(file: str) -> Target:
 
 def check_simulated(target: Target) -> None:
     """Raise BadTarget if a target cannot be played in the simulated world."""
-    if not hasattr(os, "fork"):
+    if not CAN_FORK:
         raise BadTarget("target.no_fork")
     if target.command is None:
         raise BadTarget("target.url_simulated")

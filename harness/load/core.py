@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from pathlib import Path
 
-_SCHEDULED = Path("/proc/self/schedstat")
+from harness.posix import proc
+
+_SCHEDULED = proc("self", "schedstat")
 """On Linux: nanoseconds that the main thread ran, and that it was ready to run and others did."""
 
 

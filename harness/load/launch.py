@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import site
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from math import inf
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from harness.load import partial
 from harness.load.exchange import Exchange, Order
 from harness.load.options import FOLDER, PARENT, Options
 from harness.load.telemetry import with_defaults
+from harness.posix import end_group
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
 from harness.texts import texts
@@ -39,6 +38,7 @@ from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
 from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import PlayStopped
 from lab.command import EXIT_INTERRUPTED, EXIT_USAGE
+from lab.system import when_told_to_stop
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 POLL = 0.1
@@ -81,10 +81,7 @@ class Launch:
 
     async def run(self) -> int:
         """Start everything, wait for the verdict, end everything; returns the exit code."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError):  # Windows
-                loop.add_signal_handler(number, self._interrupt)
+        when_told_to_stop(self._interrupt)
         port = self.asked.web_port
         if port is not None and not can_listen(port):
             echo(self.texts.say("load.port_taken", port=port), err=True)
@@ -223,5 +220,4 @@ class Launch:
     def _kill_locust(self) -> None:
         """Kill Locust and its child processes: they are one process group."""
         if self.locust is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.locust.pid, signal.SIGKILL)
+            end_group(self.locust.pid)

@@ -7,20 +7,19 @@ import os
 import random
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from locust import events
 from locust.opentelemetry import setup_opentelemetry
 
-from harness.judged.process import end_with_parent
 from harness.load import shapes
 from harness.load.conductor import Conductor
 from harness.load.options import PARENT
 from harness.load.person import Person
 from harness.load.scenario import BadScenario, User, read_scenario
 from harness.load.telemetry import Telemetry, endpoint
+from harness.posix import after_fork, end_with_parent
 from harness.texts import LANGUAGES, console
 from lab.command import EXIT_USAGE
 
@@ -108,8 +107,8 @@ def start_telemetry(environment: Any) -> None:
 
 # With `--processes`, Locust forks its workers, and lets go of them if it is killed: they would try to reach
 # it for a minute.
-os.register_at_fork(after_in_child=partial(end_with_parent, signal.SIGKILL))
+after_fork(end_with_parent)
 if os.environ.get(PARENT) == str(os.getppid()):  # without it, nobody is told what comes of this
-    end_with_parent(signal.SIGKILL)
+    end_with_parent()
 events.init_command_line_parser.add_listener(add_options)
 events.init.add_listener(set_up)

@@ -33,10 +33,10 @@ import msgspec
 from harness.history import events as history
 from harness.history import frames
 from harness.history.frames import tag_in
-from harness.judged.process import end_with_parent
 from harness.load.core import Core
 from harness.load.figures import percentile
 from harness.load.record import Recorder, pack, this_host
+from harness.posix import end_with_parent
 from harness.worlds.connection import Connection
 from harness.worlds.dialling import connected_socket, dial
 from harness.worlds.library_errors import NotOpened
@@ -327,6 +327,6 @@ async def measure(address: str, run: str, busy_room: str) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent(signal.SIGKILL)
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; we are told
     asyncio.run(measure(*sys.argv[1:4]))

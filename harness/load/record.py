@@ -17,7 +17,6 @@ import zlib
 from array import array
 from collections import defaultdict
 from math import inf
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct, field
@@ -36,6 +35,7 @@ from harness.judged.bounds import (
     WEIGH_EVERY,
 )
 from harness.judged.families import memory_of
+from harness.posix import proc
 from lab.protocol import SYSTEM, Message
 
 PIECE = 512 * 1024
@@ -113,7 +113,7 @@ def this_host() -> str:
     On Linux they come from the boot id, which containers on one machine share as they share its clock.
     """
     try:
-        machine = Path("/proc/sys/kernel/random/boot_id").read_text()
+        machine = proc("sys/kernel/random/boot_id").read_text()
     except OSError:
         machine = f"{platform.node()}/{uuid.getnode()}"
     return hashlib.sha256(machine.encode()).hexdigest()[:4]

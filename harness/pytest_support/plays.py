@@ -6,28 +6,13 @@ So what came of a play is a file that all of them read, and it is made under a l
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from harness.history.as_json import from_json, to_json
+from harness.posix import lock
 from harness.running.run import Run
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> None:
-        while True:
-            try:
-                return msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-            except OSError:  # it gives up after ten seconds
-                continue
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 class NotKept(Exception):  # noqa: N818 - named for what it says
@@ -48,8 +33,8 @@ class Plays:
         """
         if exercise not in self._known:
             file = self._folder / f"{exercise}.json"
-            with _open_file(self._folder / f"{exercise}.lock") as lock:
-                _lock(lock)  # until it is closed, or this process ends
+            with _open_file(self._folder / f"{exercise}.lock") as file_of_lock:
+                lock(file_of_lock)  # until it is closed, or this process ends
                 if not file.exists():
                     _write(file, play())
             self._known[exercise] = from_json(file.read_bytes(), list[Run])

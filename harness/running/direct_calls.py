@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 from harness.contracts.result import ENDED, Played
 from harness.judged.environment import of_server
 from harness.judged.targets import Target
+from harness.posix import CAN_FORK
 from harness.running.fork_pool import ContractJob, ForkPool, PoolSetting
 from harness.running.run import Run, nothing_known
 from harness.running.tasks import side_by_side
@@ -52,7 +52,7 @@ async def all_called_directly(
     components = [
         each for each, target in chosen.items() if target.uses and target.uses.get(COMPONENTS[each])
     ]
-    if not hasattr(os, "fork"):
+    if not CAN_FORK:
         lacking = {
             each: Played(COMPONENTS[each], lacking="system", where=sys.platform) for each in components
         }

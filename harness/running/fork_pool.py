@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import signal
 import struct
 import sys
@@ -29,7 +28,7 @@ from harness.judged.bubblewrap import wrapped
 from harness.judged.environment import of_server
 from harness.judged.isolation import Isolation
 from harness.judged.targets import Target
-from harness.running.cores import stay_on
+from harness.posix import LINUX, before_start, fix_addresses, stay_on
 from harness.running.run import Case, Run, nothing_known
 from harness.texts.problem import Problem
 from harness.verdict.judge import without_verdict
@@ -41,8 +40,6 @@ LENGTH = struct.Struct("!I")
 DROP_ALL = b"drop"
 """The message that is no job: end all that are played, and forget those that wait."""
 _ENDED = "the process that plays simulations has ended"
-_NO_RANDOM_ADDRESSES = 0x0040000
-"""ADDR_NO_RANDOMIZE, for `personality` of Linux."""
 CLEAN_UP_SECONDS = 10.0
 
 
@@ -145,7 +142,7 @@ class ForkPool:
         self._setting = setting
         self._at_once = at_once
         self._spent = 0.0
-        self._same_addresses = same_addresses and sys.platform == "linux"
+        self._same_addresses = same_addresses and LINUX
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._jobs = 0
         self._ended: ForkPoolError | None = None  # why nothing is played any more
@@ -164,7 +161,7 @@ class ForkPool:
                 "PYTHONHASHSEED": "0",
                 "TZ": "UTC",
             },
-            preexec_fn=partial(_before_start, self._same_addresses, self._setting),
+            **before_start(partial(_before_start, self._same_addresses, self._setting)),
         )
         self._reader = asyncio.create_task(self._read(), name="reads runs")
         return self
@@ -305,8 +302,7 @@ def _before_start(same_addresses: bool, setting: PoolSetting) -> None:
         keeper.limit(setting.isolation.limits())
     if not same_addresses:
         return
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).personality(_NO_RANDOM_ADDRESSES)
+    fix_addresses()
 
 
 def packed(data: bytes) -> bytes:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import resource
 import selectors
 import shutil
 import signal
@@ -43,7 +42,8 @@ from harness.judged.bounds import (
 )
 from harness.judged.families import children
 from harness.judged.keeper import adopt_orphans, close_to_others
-from harness.judged.process import end_with_parent, in_memory
+from harness.judged.process import in_memory
+from harness.posix import end_with_parent, resource
 from harness.running.fork_pool import DROP_ALL, LENGTH, ContractJob, Job, SimJob, packed
 from harness.running.run import Case, Run
 from harness.running.simulate import simulate
@@ -273,7 +273,7 @@ def _play_and_exit(job: Job, writer: int, watch: Watch) -> None:
                 close_to_others(is_closed=False)  # who watches it looks at what it does
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                end_with_parent(signal.SIGKILL)
+                end_with_parent()
                 _redirect_to_devnull()
                 watch.is_watched()
                 guard_tracebacks()

@@ -17,14 +17,14 @@ from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.history.events import shortened
 from harness.judged import keeper, own_network
-from harness.judged.process import end_with_parent
 from harness.judged.targets import Target
-from harness.running.cores import stay_on
+from harness.posix import end_with_parent, stay_on
 from harness.running.play import play
 from harness.running.run import Run, kit_failed
 from harness.texts.problem import Problem
 from harness.verdict.outcome import Outcome
 from lab.legible import text_of
+from lab.system import when_told_to_stop
 
 CLEAN_UP_SECONDS = 10.0
 
@@ -97,8 +97,7 @@ def cancel_on_sigterm() -> None:
     """Let SIGTERM cancel the task that calls this, so that it cleans up; for commands, and for workers."""
     task = asyncio.current_task()
     assert task is not None, "inside asyncio.run there is one"
-    with suppress(NotImplementedError):  # Windows
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    when_told_to_stop(task.cancel, ("SIGTERM",))
 
 
 async def _main() -> None:

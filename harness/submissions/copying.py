@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from harness.history.as_json import from_json, to_json
 from harness.judged.bounds import MIB
+from harness.posix import limit_ourselves
 from harness.submissions.unpack import DEEPEST, MOST_BYTES, TooMuch, Unpacking
 from harness.verdict.outcome import Text
 
@@ -105,11 +106,7 @@ def copied(task: Task) -> Copied:
 def main() -> None:
     """Copy what is asked for on standard input, and answer on standard output."""
     task = from_json(sys.stdin.buffer.read(), Task)
-    if sys.platform != "win32":
-        import resource
-
-        for kind, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CPU, int(task.seconds))):
-            resource.setrlimit(kind, (most, most))
+    limit_ourselves(_MEMORY, int(task.seconds))
     sys.stdout.buffer.write(to_json(copied(task)))
 
 

@@ -10,7 +10,7 @@ from harness.contracts.result import Played
 from harness.judged.found import Found
 from harness.judged.problems import BadTarget
 from harness.judged.targets import Target
-from harness.running.cores import cores_here, stay_on
+from harness.posix import cores, stay_on
 from harness.running.direct_calls import all_called_directly
 from harness.submissions.fingerprints import Rules, fingerprint
 from harness.submissions.staging import Staged, for_direct_calls, found_of, target_of
@@ -54,7 +54,7 @@ class Submission:
         await asyncio.to_thread(self._build, exercises)
 
     def _build(self, exercises: list[int]) -> None:
-        before = cores_here()
+        before = cores()
         stay_on(self.cores)  # it holds for this thread, and for what that starts
         try:
             for exercise in exercises:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
+from harness.posix import end_all_of, limit_memory_of
 from lab.legible import text_of
 
 _MEMORY = 1024 * 1024 * 1024
@@ -44,38 +42,18 @@ def run(words: Sequence[str], folder: Path, seconds: float, memory: int = _MEMOR
             start_new_session=True,
         )
         try:
-            _bound(process.pid, memory)
+            limit_memory_of(process.pid, memory)
             code: int | None = process.wait(seconds)
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            _end(process)
+            end_all_of(process)
         return Done(code, _begin_of(output.fileno()), _begin_of(errors.fileno()))
 
 
 def environment() -> dict[str, str]:
     """Ours, without what would change how Node and its programs work."""
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(_OF_NODE)}
-
-
-def _bound(pid: int, memory: int) -> None:
-    """Bound the memory of a process, and of those that it starts; only Linux can do that from outside."""
-    if sys.platform == "linux":
-        import resource
-
-        with contextlib.suppress(OSError):
-            resource.prlimit(pid, resource.RLIMIT_DATA, (memory, memory))
-            resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it, and what it has started."""
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()
 
 
 def _begin_of(descriptor: int) -> str:

@@ -8,15 +8,15 @@ and then moved to its name, as careful programs do.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
-import sys
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
 
 from msgspec import Struct
+
+from harness.posix import LIBC
 
 _WAL = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 """How SQLite's write-ahead logs begin (https://www.sqlite.org/fileformat2.html#walformat)."""
@@ -135,18 +135,17 @@ class _Moves:
         self._folders: dict[int, Path] = {}
         self._moved: set[Path] = set()
         self._file = -1
-        if sys.platform != "linux":
+        if LIBC is None:
             return
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._file = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._file = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         for place, _, _ in os.walk(folder):
-            number = libc.inotify_add_watch(self._file, os.fsencode(place), _MOVED_TO)
+            number = LIBC.inotify_add_watch(self._file, os.fsencode(place), _MOVED_TO)
             if number >= 0:
                 self._folders[number] = Path(place)
 
     def may_be(self, path: Path) -> bool:
         """Whether a file that was not there may have been moved there, as far as we can know."""
-        if sys.platform != "linux":
+        if LIBC is None:
             stat = path.stat()
             return stat.st_ctime_ns > stat.st_mtime_ns
         self._read()

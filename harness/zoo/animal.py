@@ -28,6 +28,7 @@ from msgspec import Struct
 from lab.hub import Components, Config
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 from lab.server import ChatServer, run
+from lab.system import when_told_to_stop
 
 Defect = Callable[[Components], None]
 _OTHERS_THERE = {"sequencer", "presence", "store"}
@@ -155,7 +156,7 @@ def _start(defect: Defect) -> None:
     async def serve() -> None:
         stop = asyncio.Event()
         if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+            when_told_to_stop(stop.set, ("SIGTERM",))
         await run(ChatServer(config, parts), stop)
 
     asyncio.run(serve())

@@ -36,6 +36,7 @@ LAYERS = (
     ("harness.checkers",),
     ("harness.history",),
     ("harness.texts",),
+    ("harness.posix",),
     ("lab",),
 )
 """From above to below: each folder imports those below it, and none beside it."""

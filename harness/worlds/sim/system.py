@@ -17,13 +17,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from harness.posix import resource
 from harness.worlds.sim.machine import Machine
 from lab.legible import text_of
-
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]
 
 Replacement = tuple[Any, str, Any]
 Instead = Callable[[Any, str, Callable[..., Any]], Iterator[Replacement]]

@@ -39,6 +39,7 @@ from harness.judged.bounds import (
     WRITTEN,
 )
 from harness.judged.families import descendants, memory_of, written_by
+from harness.posix import with_high_number
 from harness.worlds.sim.source_locations import is_library, place_at
 
 TICK = 0.025
@@ -296,11 +297,7 @@ def has_changed_python() -> bool:
 
 def out_of_the_way(descriptor: int) -> int:
     """The same file by a descriptor with a high number, if that can be had."""
-    import fcntl  # Windows does not have it, where nothing forks either
-
-    with contextlib.suppress(OSError):
-        return fcntl.fcntl(descriptor, fcntl.F_DUPFD, _HIGH)
-    return descriptor
+    return with_high_number(descriptor, _HIGH)
 
 
 def _own_place(text: str) -> str:

@@ -25,7 +25,7 @@ from harness.judged.kept import Kept
 from harness.judged.listeners import is_listened_on
 from harness.judged.process import KEPT_OUTPUT, ServerProcess, _opened, free_port
 from harness.judged.targets import CommandNotFound
-from lab.command import allow_files
+from lab.system import allow_files
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live1")]
 
