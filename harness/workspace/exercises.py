@@ -18,7 +18,7 @@ from harness.workspace.bundle import Bundle, template
 FOLDER = "exercises"
 _OWN_FILES = "*/my_*"
 """What somebody has tried out beside the stubs."""
-_OF_THE_REPOSITORY = ("exercises/check.svg", "exercises/watch.svg")
+_OF_THE_REPOSITORY = ("exercises/check.svg", "exercises/watch.svg", "exercises/lesson.png")
 """Files that only the repository's own pages show."""
 _CONTRACT = ("lab/PROTOCOL.md", "lab/interfaces.py", "lab/protocol.py")
 """What the handouts tell a student to read."""
