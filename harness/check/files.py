@@ -53,7 +53,7 @@ def write_page(summaries: list[Summary], options: Options, terminal: Terminal) -
     path, words = Path(options.html_file or LAST_PAGE), terminal.texts
     if options.html_file is None:
         with suppress(OSError):  # writing tells why it fails
-            _make_ours()
+            make_ours()
     if write_out(path, page(summaries, words, options.command), words):
         terminal.link("ui.page", path)
 
@@ -69,7 +69,7 @@ def _remove_page(summaries: list[Summary]) -> None:
             LAST_PAGE.unlink()
 
 
-def _make_ours() -> None:
+def make_ours() -> None:
     """Make our folder, which says itself that git has to ignore it. Raises OSError."""
     OURS.mkdir(exist_ok=True)
     ignored = OURS / ".gitignore"
@@ -85,7 +85,7 @@ def write_replay(run: Run, target: Target, anomaly: str, seed: str, terminal: Te
     say = terminal.texts.say
     path = REPLAYS / f"{EXERCISES[run.exercise]}-{anomaly}-{seed}.json"
     try:
-        _make_ours()
+        make_ours()
         replay.write(replay.of(run, target, anomaly), path)
     except OSError as error:
         terminal.line(say("ui.no_replay", path=path, why=error.strerror), "yellow")

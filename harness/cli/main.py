@@ -16,6 +16,7 @@ from harness.cli.doctor import doctor
 from harness.cli.export import export
 from harness.cli.grade import grade
 from harness.cli.hint import hint
+from harness.cli.hunt import hunt
 from harness.cli.load import load
 from harness.cli.replay import replay
 from harness.cli.zoo import zoo
@@ -51,7 +52,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, cluster, backup, check, replay, doctor, hint, grade, export, load, zoo, bench):
+for _command in (serve, cluster, backup, check, replay, doctor, hint, hunt, grade, export, load, zoo, bench):
     cli.add_command(_command)
 
 

@@ -6,7 +6,6 @@ A check that takes a habit of one server for a duty, or waits for a fixed time, 
 from __future__ import annotations
 
 import asyncio
-import random
 from functools import partial
 
 from harness.zoo.animal import run_reference
@@ -15,17 +14,20 @@ from lab.hub import Components
 from lab.protocol import Message
 from lab.store import MessageStore
 
-_OFTEN = 0.2
-"""How often the slow disk is slow."""
-_SLOW_SECONDS = 1.5
+_SLOW_SECONDS = 1.0
+_EVERY = 4
+"""So many saves to the next one that is slow; the first one is."""
 
 
 def _slow(parts: Components) -> None:
     """Now and then a message takes a while to be stored: nobody is sent it before that."""
 
     class Slow(MessageStore):
+        saves = -1
+
         async def save(self, messages: list[Message]) -> None:
-            if random.random() < _OFTEN:
+            self.saves += 1
+            if self.saves % _EVERY == 0:
                 await asyncio.sleep(_SLOW_SECONDS)
             await super().save(messages)
 

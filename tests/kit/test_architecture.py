@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 LAYERS = (
     ("harness.entry_points",),
     ("harness.cli",),
-    ("harness.bench",),
+    ("harness.bench", "harness.hunt"),
     (
         *("harness.check", "harness.doctor", "harness.grading", "harness.greeter", "harness.load"),
         *("harness.picture", "harness.pytest_support", "harness.zoo"),
