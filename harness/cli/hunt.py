@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,7 +178,7 @@ def _check(
     except NeverEnds as error:
         show.never_ends(check, level.quarry, error)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         echo(words.say("ui.interrupted"), err=True)
         return EXIT_INTERRUPTED
     show.judgement(number, check, found)

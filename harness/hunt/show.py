@@ -118,9 +118,6 @@ class Show:
         else:
             self._quarry(found.quarry)
             self._right(found.right)
-        if found.kin and found.is_solved:
-            caught = len(found.caught_kin)
-            self.line("kin", 2, count=caught, of=len(found.kin))
         self._printed(found.quarry)
         if not found.is_solved:
             self._gap()

@@ -14,21 +14,21 @@ from lab.hub import Components
 from lab.protocol import Message
 from lab.store import MessageStore
 
-_SLOW_SECONDS = 1.0
-_EVERY = 4
-"""So many saves to the next one that is slow; the first one is."""
+_SLOW_SECONDS, _QUICK_SECONDS = 1.5, 3.0
+"""How long a slow save takes, and for how long all are quick after it: so much is stored all the same."""
 
 
 def _slow(parts: Components) -> None:
-    """Now and then a message takes a while to be stored: nobody is sent it before that."""
+    """The first message, and now and then another one, takes a while to be stored, and is sent only then."""
 
     class Slow(MessageStore):
-        saves = -1
+        quick_until = 0.0
 
         async def save(self, messages: list[Message]) -> None:
-            self.saves += 1
-            if self.saves % _EVERY == 0:
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self.quick_until:
                 await asyncio.sleep(_SLOW_SECONDS)
+                self.quick_until = loop.time() + _QUICK_SECONDS
             await super().save(messages)
 
     parts.store = Slow
@@ -53,7 +53,15 @@ _OTHER_HABITS = (
 """,
     ),
     # A page is as short as it likes.
-    ("PAGE, NEWEST = 100, 50", "PAGE, NEWEST = 20, 50"),
+    ("min(limit or PAGE, PAGE)", "min(limit or PAGE, 20)"),
+    (
+        "    while True:\n        async with room.lock:",
+        "    at_most = NEWEST if seen is None else 20\n    while True:\n        async with room.lock:",
+    ),
+    (
+        "page = await page_of(room, seen, PAGE)\n            if not",
+        "page = await page_of(room, seen, at_most)\n            if not",
+    ),
     # Who joins is not sent the notice of that.
     (
         """def tell(room: Room, text: str) -> None:
