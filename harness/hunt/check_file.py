@@ -82,6 +82,8 @@ def read(path: str) -> CheckFile:
         raise BadCheck("hunt.no_text", path=path) from error
     if len(data) > _LARGEST:
         raise BadCheck("hunt.too_long", path=path, kib=_LARGEST // 1000)
+    if "\0" in source:
+        raise BadCheck("hunt.no_text", path=path)
     try:
         tree = ast.parse(source, path)
         compile(tree, path, "exec")  # finds more, such as `await` in a plain function

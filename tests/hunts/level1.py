@@ -1,4 +1,5 @@
 async def test_who_speaks_hears_it(chat_client):
+    """Both the speaker and another member receive the message."""
     ada = await chat_client("ada")
     bob = await chat_client("bob")
     await ada.join("red")

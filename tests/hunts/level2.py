@@ -1,8 +1,10 @@
 async def is_there(ada, room):
+    """Whether ada is told that bob is in a room: who has left may be missing, or be offline."""
     return (await ada.sees(room)).get("bob", "offline") != "offline"
 
 
 async def test_who_leaves_is_gone(chat_client):
+    """By `leave`."""
     ada = await chat_client("ada")
     bob = await chat_client("bob")
     await ada.join("red")
@@ -13,6 +15,7 @@ async def test_who_leaves_is_gone(chat_client):
 
 
 async def test_whose_connection_ends_is_gone_from_all_rooms(chat_client):
+    """From each that he was in."""
     ada = await chat_client("ada")
     bob = await chat_client("bob")
     for room in ("red", "blue"):

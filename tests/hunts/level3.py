@@ -1,4 +1,5 @@
 async def test_who_joins_reads_the_newest_50(chat_client):
+    """Of more than 50, and in rising order."""
     ada = await chat_client("ada")
     await ada.join("red")
     for number in range(60):

@@ -1,4 +1,5 @@
 async def test_what_was_heard_survives_a_kill(chat_client, chat_server):
+    """For somebody who comes after it."""
     ada = await chat_client("ada")
     await ada.join("red")
     await ada.say("red", "remember")

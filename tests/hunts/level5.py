@@ -2,11 +2,13 @@ import asyncio
 
 
 async def talk(ada):
+    """Say so much that it takes a while."""
     for number in range(1, 41):
         await ada.say("red", f"this is number {number}.")
 
 
 async def test_no_message_is_lost_or_comes_twice_at_the_seam(chat_client):
+    """However often bob comes back while ada talks."""
     ada = await chat_client("ada")
     bob = await chat_client("bob")
     await ada.join("red")
