@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.check.files import make_ours
-from harness.zoo.animals import ANIMALS
+from harness.zoo.servers import SERVERS
 
 HOST = "127.0.0.1"
 
@@ -26,6 +26,6 @@ def run(quarry: str, port: int, folder: Path) -> None:
     """Serve until Ctrl-C or SIGTERM, with the messages in a folder."""
     os.environ.update(HOST=HOST, PORT=str(port), DATA_DIR=str(folder))
     signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    start: Callable[[], None] | None = ANIMALS[quarry].start
+    start: Callable[[], None] | None = SERVERS[quarry].start
     assert start is not None, "a component is no server"
     start()

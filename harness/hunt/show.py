@@ -14,8 +14,8 @@ from harness.hunt.progress import Progress
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
 from harness.verdict.outcome import Text
-from harness.zoo.animals import ANIMALS
 from harness.zoo.right import RIGHT
+from harness.zoo.servers import SERVERS
 
 _PRINTED = 12
 """Lines that are shown of what a check prints."""
@@ -192,7 +192,7 @@ class Show:
     def named(self, number: int, found: Judgement) -> None:
         """The end of a level: the animal's name, and what is to be learnt from it."""
         level, say = LEVELS[number], self._say
-        anomaly = Anomaly(ANIMALS[level.quarry].anomaly)
+        anomaly = Anomaly(SERVERS[level.quarry].anomaly)
         words = Words(self._terminal.texts)
         self._gap()
         self.line("solved", style="bold green", number=number)

@@ -5,20 +5,26 @@ For NAME, a correct server of `right.py` may stand, too, and a token of `unnamed
 
 import sys
 
-from harness.zoo.animals import ANIMALS
 from harness.zoo.right import RIGHT
+from harness.zoo.servers import SERVERS
 from harness.zoo.unnamed import named
 from lab.command import EXIT_USAGE
 
+
+def _is_component(name: str) -> bool:
+    from harness.zoo.animals import ANIMALS  # late: few need these
+
+    return name in ANIMALS
+
+
 if __name__ == "__main__":
-    names = {*ANIMALS, *RIGHT}
+    start = {**{name: animal.start for name, animal in SERVERS.items()}, **RIGHT}
     name = sys.argv[1] if len(sys.argv) == 2 else ""
-    name = name if name in names else named(name, names) or ""
-    if not name:
-        print("write python -m harness.zoo NAME; `chatlab zoo --list` has the names", file=sys.stderr)
+    found = start.get(name) or start.get(named(name, start) or "")
+    if found is None:
+        if _is_component(name):
+            print(f"{name} is a component; `chatlab zoo {name}` plays it", file=sys.stderr)
+        else:
+            print("write python -m harness.zoo NAME; `chatlab zoo --list` has the names", file=sys.stderr)
         sys.exit(EXIT_USAGE)
-    start = RIGHT[name] if name in RIGHT else ANIMALS[name].start
-    if start is None:
-        print(f"{name} is a component; `chatlab zoo {name}` plays it", file=sys.stderr)
-        sys.exit(EXIT_USAGE)
-    start()
+    found()

@@ -18,10 +18,17 @@ from harness.typescript.stand_ins import PLACE, for_a_kit, text_of_stand_in
 from harness.typescript.tools import PROJECT
 from harness.verdict.steps import COMPONENTS
 
-COMMANDS_LEFT_OUT = ("bench", "export", "grade", "zoo")
-"""Commands for teachers and for those who build the kit."""
+COMMANDS_LEFT_OUT = ("bench", "export", "grade", "hunt", "zoo")
+"""Commands for teachers and for those who build the kit; the hunt needs the zoo, which has right servers."""
 _LEFT_OUT = (
-    *("harness/bench", "harness/grading", "harness/zoo", "harness/greeter.py", "harness/picture.py"),
+    *(
+        "harness/bench",
+        "harness/grading",
+        "harness/hunt",
+        "harness/zoo",
+        "harness/greeter.py",
+        "harness/picture.py",
+    ),
     # Pages about all of the harness: they name what is not here.
     *("harness/README.md", "harness/DECISIONS.md"),
 )

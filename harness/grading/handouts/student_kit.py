@@ -14,12 +14,17 @@ from harness.texts.problem import Problem
 
 _OWN_FILES = "exercises/*/my_*"
 """What somebody has tried out beside the stubs."""
+_HUNT, _OVERVIEW = "exercises/hunt/", "exercises/README*.md"
 
 
 def student_kit(words: Texts, *, with_reference: bool, with_notebooks: bool) -> Bundle:
     """All files of it. Raises Problem if something that was asked for is not there."""
     bundle = judging_kit(with_reference=with_reference)
     _add_folder(bundle, "exercises")
+    for name in [name for name in bundle.files if name.startswith(_HUNT)]:
+        del bundle.files[name]
+    for name in [name for name in bundle.files if fnmatch.fnmatch(name, _OVERVIEW)]:
+        bundle.add(name, _without_hunt(bundle.files[name].decode()))
     if with_notebooks:
         if not (ROOT / "notebooks").is_dir():
             raise Problem("handout.no_notebooks")
@@ -28,6 +33,12 @@ def student_kit(words: Texts, *, with_reference: bool, with_notebooks: bool) -> 
     bundle.add(".gitignore", template("student/gitignore"))
     bundle.add("README.md", page("student", words.language))
     return bundle
+
+
+def _without_hunt(text: str) -> str:
+    """The page about all exercises without the section on the hunt, a command that is not handed out."""
+    first, *sections = text.split("\n## ")
+    return "\n## ".join([first, *(each for each in sections if "](hunt/" not in each)])
 
 
 def page(folder: str, language: str) -> str:
