@@ -31,8 +31,8 @@ from lab.legible import both_ends
 LONGEST = 600.0
 """Seconds of simulated time after which a test counts as one that never ends."""
 _LONGEST_LIVE = 30.0
-BUSY_SECONDS = 10.0
-"""Seconds of real time that a simulated test may take: a play takes a tenth of one."""
+BUSY_SECONDS = 5.0
+"""Seconds of the processor that a simulated test may take: a play takes a tenth of one."""
 _MOST_PRINTED = 2000
 """Characters that are kept of what a check prints in one play."""
 _LONGEST_VALUE = 300
@@ -117,18 +117,18 @@ def _live(once: _Once, server: str, seed: str, words: Texts) -> Failure | None:
 
 @contextlib.contextmanager
 def _bounded(seconds: float) -> Iterator[None]:
-    """Raise _Late in the code that runs after so many seconds of real time, and again each second."""
+    """Raise _Late in the code that runs after so many seconds of the processor, and again each second."""
 
     def late(number: int, frame: FrameType | None) -> NoReturn:
         raise _Late
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 async def _once(
