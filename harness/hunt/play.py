@@ -105,7 +105,7 @@ def _simulated(once: _Once, server: str, seed: str, words: Texts) -> Failure | N
         try:
             return simulator.run(main())
         except (Deadlock, Endless, _Late):
-            return Failure("", 0, "", Text("hangs_busy", {}), hangs=True)
+            return Failure("", 0, "", _too_busy(), hangs=True)
 
 
 def _live(once: _Once, server: str, seed: str, words: Texts) -> Failure | None:
@@ -164,6 +164,10 @@ async def _once(
     return None
 
 
+def _too_busy() -> Text:
+    return Text("hangs_busy", {"seconds": round(BUSY_SECONDS)})
+
+
 def _namespace(check: CheckFile, printed: io.StringIO) -> dict[str, Any]:
     """What a check has defined, with asserts that tell what they compared; what it prints is kept."""
 
@@ -182,7 +186,7 @@ def _why(error: BaseException, nonce: str, expired: float | None) -> Text:
         return Text("hangs", {"seconds": round(expired)})
     match error:
         case _Late():
-            return Text("hangs_busy", {})
+            return _too_busy()
         case _NotSo():
             return Text("said", {"text": str(error).replace(nonce, "")})
         case AssertFailed(message=None, sides=(left, right)):
