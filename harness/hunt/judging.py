@@ -155,7 +155,8 @@ async def _run(job: Job, folder: str, take: Callable[[Played], None]) -> None:
         if await process.wait() != 0:
             raise NoResult(text_of(await errors))
     except TimeoutError as error:
-        raise NeverEnds("", Failure("", 0, "", Text("hangs_busy", {"seconds": round(SILENT_SECONDS)}), hangs=True)) from error
+        why = Text("hangs_busy", {"seconds": round(SILENT_SECONDS)})
+        raise NeverEnds("", Failure("", 0, "", why, hangs=True)) from error
     finally:
         await _end(process)
         await errors

@@ -167,8 +167,8 @@ def test_a_test_that_never_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     """With its line, and no verdict."""
 
     def judge(check: CheckFile, level: Level, *_: object) -> Judgement:
-        failure = Failure("test_level1", 9, "while True: pass", Text("hangs_busy", {"seconds": 5}), hangs=True)
-        raise NeverEnds(level.quarry, failure)
+        why = Text("hangs_busy", {"seconds": 5})
+        raise NeverEnds(level.quarry, Failure("test_level1", 9, "while True: pass", why, hangs=True))
 
     monkeypatch.setattr(judging, "judge", judge)
     hunt("1")
