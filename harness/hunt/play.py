@@ -6,7 +6,6 @@ import asyncio
 import builtins
 import contextlib
 import io
-import linecache
 import signal
 import traceback
 from collections.abc import Iterator
@@ -15,8 +14,11 @@ from types import FrameType
 from typing import Any, NoReturn, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from harness.hunt.check_file import FAILED, AssertFailed, CheckFile, compiled
+from harness.judged.environment import scratch
+from harness.judged.targets import Target
 from harness.pytest_support import clients
 from harness.texts import Texts
 from harness.verdict.outcome import Text
@@ -99,7 +101,7 @@ def _simulated(once: _Once, server: str, seed: str, words: Texts) -> Failure | N
     simulator = Simulator(seed, NEW_YEAR)
 
     async def main() -> Failure | None:
-        return await once(SimWorld(simulator, target(server), 0, seed), words, LONGEST)
+        return await once(SimWorld(simulator, _target(server), 0, seed), words, LONGEST)
 
     with modules.restored(), _bounded(BUSY_SECONDS):
         try:
@@ -110,9 +112,15 @@ def _simulated(once: _Once, server: str, seed: str, words: Texts) -> Failure | N
 
 def _live(once: _Once, server: str, seed: str, words: Texts) -> Failure | None:
     async def main() -> Failure | None:
-        return await once(LiveWorld(target(server), 0, seed), words, _LONGEST_LIVE)
+        return await once(LiveWorld(_target(server), 0, seed), words, _LONGEST_LIVE)
 
     return asyncio.run(main())
+
+
+def _target(server: str) -> Target:
+    """A server in a folder where nothing of the player's is in its way."""
+    found = target(server)
+    return replace(found, cwd=scratch() or found.cwd)
 
 
 @contextlib.contextmanager
@@ -152,7 +160,7 @@ async def _once(
     except (Exception, SystemExit, _Late) as error:
         why = _why(error, f"-{world.nonce}", seconds if limit.expired() else None)
         line = _line_of(error, check)
-        source = linecache.getline(check.path, line).strip() if line else ""
+        source = check.source.splitlines()[line - 1].strip() if line else ""
         hangs = why.key.startswith("hangs")
         return Failure(test, line, source, why, hangs, is_of_check=why.key == "raised")
     except BaseException as error:
