@@ -16,6 +16,7 @@ from harness.cli.doctor import doctor
 from harness.cli.export import export
 from harness.cli.grade import grade
 from harness.cli.hint import hint
+from harness.cli.hunt import hunt
 from harness.cli.init import init
 from harness.cli.load import load
 from harness.cli.quiz import quiz
@@ -35,7 +36,7 @@ from lab.backup import backup
 from lab.command import EXIT_USAGE, run_command, serve
 
 _SECTIONS = {
-    "Do the exercises": (init, watch, check, hint, quiz, status, reset, solution, replay),
+    "Do the exercises": (init, watch, check, hint, quiz, hunt, status, reset, solution, replay),
     "Run the server": (serve, cluster, backup),
     "Give the course": (grade, export),
     "Look closer": (doctor, load, bench, zoo),

@@ -1,4 +1,4 @@
-"""The fixtures for tests of one's own; `harness.pytest_support.fixtures` has what they are.
+"""The fixtures for tests of one's own; `harness.pytest_support` has what they are.
 
 The kit is imported by the first test that uses one. A test's server is in the event loop that pytest-asyncio
 runs the test in: that is one of several, by its scope, and each fixture has its own for good. So there is one
@@ -15,7 +15,8 @@ import pytest
 from chatlab_entry import hidden
 
 if TYPE_CHECKING:
-    from harness.pytest_support.fixtures import ChatHistory, ChatServer, Failures, MakeClient
+    from harness.pytest_support.clients import ChatHistory, ChatServer, MakeClient
+    from harness.pytest_support.fixtures import Failures
     from harness.worlds.live import LiveWorld
 
 Scope = Literal["function", "class", "module", "package", "session"]
@@ -76,7 +77,7 @@ def chat_world(chat_failures: Failures) -> LiveWorld:
 @pytest.fixture
 def chat_server(chat_failures: Failures) -> ChatServer:
     """The server, started."""
-    from harness.pytest_support.fixtures import ChatServer
+    from harness.pytest_support.clients import ChatServer
 
     return ChatServer(chat_failures)
 
@@ -84,7 +85,7 @@ def chat_server(chat_failures: Failures) -> ChatServer:
 @pytest.fixture
 def chat_client(chat_failures: Failures) -> MakeClient:
     """Makes a client of the name given, connected."""
-    from harness.pytest_support.fixtures import client_maker
+    from harness.pytest_support.clients import client_maker
 
     return client_maker(chat_failures)
 
@@ -92,6 +93,6 @@ def chat_client(chat_failures: Failures) -> MakeClient:
 @pytest.fixture
 def history(chat_failures: Failures) -> ChatHistory:
     """The history of this test, as far as it has come."""
-    from harness.pytest_support.fixtures import ChatHistory
+    from harness.pytest_support.clients import ChatHistory
 
     return ChatHistory(chat_failures)

@@ -91,7 +91,7 @@ def animal(step: str, anomaly: str, **more: Any) -> Callable[[Defect], Defect]:
 
     def register(defect: Defect) -> Defect:
         says = cleandoc(defect.__doc__ or "")
-        keep(defect.__name__, step, anomaly, says, partial(_start, defect), defect=defect, **more)
+        keep(defect.__name__, step, anomaly, says, partial(run_reference, defect), defect=defect, **more)
         return defect
 
     return register
@@ -137,7 +137,7 @@ def made() -> dict[str, Animal]:
     return _MADE
 
 
-def _start(defect: Defect) -> None:
+def run_reference(defect: Defect) -> None:
     """Run the reference server with a defect."""
     parts = Components()
     if backplane := os.environ.get("BACKPLANE"):

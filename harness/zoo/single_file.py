@@ -17,7 +17,7 @@ PLAIN = Path(__file__).with_name("plain.py")
 _TEXT = PLAIN.read_text(encoding="utf-8")
 
 
-def _changed(name: str, changes: Iterable[tuple[str, str]]) -> str:
+def changed(name: str, changes: Iterable[tuple[str, str]]) -> str:
     """The source code after changes: pairs of an old text, which must occur exactly once, and a new one."""
     source = _TEXT
     for old, new in changes:
@@ -28,11 +28,11 @@ def _changed(name: str, changes: Iterable[tuple[str, str]]) -> str:
 
 def _keep(name: str, step: str, anomaly: str, says: str, *changes: tuple[str, str], **more: Any) -> None:
     """Make an animal by changes of the source code of `plain.py`."""
-    source = _changed(name, changes)
-    keep(name, step, anomaly, says, partial(_start, name, source), source=source, **more)
+    source = changed(name, changes)
+    keep(name, step, anomaly, says, partial(run_source, name, source), source=source, **more)
 
 
-def _start(name: str, source: str) -> None:
+def run_source(name: str, source: str) -> None:
     """Run source code as a program, with its lines in tracebacks."""
     filename = f"{name}.py"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
@@ -781,10 +781,8 @@ def save(message: Json) -> None:
 '''
 _JOURNAL = _stored_by(_READ_JOURNAL, _SAVE_IN_JOURNAL)
 
-JOURNAL = _changed("journal", _JOURNAL)
+JOURNAL = changed("journal", _JOURNAL)
 """The source code of a correct server that keeps a journal and no database."""
-
-run_journal = partial(_start, "journal", JOURNAL)
 
 _keep(
     "a_torn_line_ends_the_start",

@@ -21,7 +21,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from harness.bench import scaling
+from harness.hunt import check_file
+from harness.hunt.check_file import CheckFile
+from harness.hunt.judging import Judgement, judge
+from harness.hunt.levels import LEVELS
+from harness.hunt.show import Show
 from harness.judged import targets
 from harness.judged.handed_out import place_of
 from harness.picture import picture
@@ -35,7 +42,7 @@ from harness.typescript.components import COMPONENTS as MODULES
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from harness.watch.rounds import Verdict, Way
 from harness.watch.screen import Screen, View
-from tests.kit.pages import ROOT, put, read, translated
+from tests.kit.pages import ROOT, blocks, put, read, translated
 
 SEED = "7"
 
@@ -153,6 +160,28 @@ def of_scaling(number: int) -> str:
     return f"{_scaling()[number]}\n"
 
 
+_HUNT = "exercises/hunt/README.md"
+
+
+@cache
+def _hunted() -> tuple[CheckFile, Judgement]:
+    """The check that the handout of the hunt shows, and what came of it at level 2."""
+    (check,) = (block[2] for block in blocks(read(_HUNT)) if block[1] == "python")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "level2.py"
+        path.write_text(check, encoding="utf-8")
+        found = check_file.read(str(path))
+        judged = judge(found, LEVELS[2], 1, "sim", "en", lambda done, of: None)
+        return replace(found, path="hunt/level2.py"), judged
+
+
+def of_hunt(language: str) -> str:
+    """What `chatlab hunt 2 --check` says of that check."""
+    out = io.StringIO()
+    Show(Terminal(texts(language), out=out)).judgement(2, *_hunted())
+    return out.getvalue()
+
+
 EXCERPTS = [
     Excerpt(
         "README.md",
@@ -169,6 +198,7 @@ EXCERPTS = [
     Excerpt("harness/grading/README.md", 0, lambda: layout("ada")),
     Excerpt("harness/grading/README.md", 1, lambda: layout_in_typescript("ada")),
     *(Excerpt("SCALING.md", number, partial(of_scaling, number)) for number in range(3)),
+    *(Excerpt(translated(_HUNT, language), 0, partial(of_hunt, language)) for language in LANGUAGES),
     *(_of_handout(exercise, language) for exercise in EXERCISES for language in LANGUAGES),
 ]
 """Every block of output in the pages."""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 LAYERS = (
     ("harness.entry_points",),
     ("harness.cli",),
-    ("harness.bench",),
+    ("harness.bench", "harness.hunt"),
     ("harness.quiz", "harness.watch"),
     (
         *("harness.check", "harness.doctor", "harness.grading", "harness.greeter", "harness.load"),

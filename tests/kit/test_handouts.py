@@ -10,9 +10,13 @@ import click
 import pytest
 
 from harness.cli.main import cli
+from harness.hunt.check_file import FIXTURES
+from harness.hunt.levels import LEVELS
 from harness.judged.targets import ROOT
+from harness.pytest_support.clients import ChatClient, ChatServer
 from harness.texts import LANGUAGES, texts
 from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES, points_for, steps_of
+from harness.zoo.right import RIGHT
 from lab.loader import INTERFACES
 from tests.kit.pages import translated
 
@@ -23,7 +27,10 @@ TRACKS = {"en": ("In Python", "In TypeScript"), "fr": ("En Python", "En TypeScri
 """The headings above what is said of one language only."""
 TYPESCRIPT = {1: "pub-sub", 2: "sequencer", 3: "presence", 4: "store"}
 """The files that students write, in exercises/typescript/src."""
-PAGES = [OVERVIEW / name for name in NAMES.values()] + [
+HUNT = OVERVIEW / "hunt"
+MADE = re.compile(r"hunt/level\d\.py")
+"""Files that a command makes for the reader."""
+PAGES = [folder / name for folder in (OVERVIEW, HUNT) for name in NAMES.values()] + [
     OVERVIEW / EXERCISES[number] / NAMES[language] for number, language in HANDOUTS
 ]
 
@@ -110,7 +117,8 @@ def test_every_file_exists(page: Path) -> None:
     named = [name for text in in_code for name in _PATH.findall(re.sub(r"\S+://\S+|(?<!\S)/\S+", "", text))]
     assert named
     for name in named:
-        assert (ROOT / name).exists() or (page.parent / name).exists(), name
+        exists = (ROOT / name).exists() or (page.parent / name).exists()
+        assert exists or MADE.fullmatch(name), name
     for link in links:
         assert (page.parent / link).is_file(), link
 
@@ -206,7 +214,7 @@ def test_the_overview_explains_every_verdict(language: str) -> None:
 
 def test_all_languages_have_the_same_structure() -> None:
     """A handout and its translation have as many sections, commands, questions and table rows."""
-    for folder in (OVERVIEW, *(OVERVIEW / slug for slug in EXERCISES.values())):
+    for folder in (OVERVIEW, HUNT, *(OVERVIEW / slug for slug in EXERCISES.values())):
         english = folder / NAMES["en"]
         for language in LANGUAGES[1:]:
             page = folder / NAMES[language]
@@ -217,6 +225,21 @@ def test_all_languages_have_the_same_structure() -> None:
                 [word for word in words if word not in ("--lang", "fr")] for words in commands(english)
             ]
             assert plain == original, page
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_handout_of_the_hunt_lists_its_levels(language: str) -> None:
+    """Each with its title, and what a check may ask for; as many correct servers as there are."""
+    say, text = texts(language).say, prose(HUNT / NAMES[language])
+    rows = re.findall(r"^\| (\d) \| (.+?) \|", text, re.MULTILINE)
+    assert rows == [(str(number), say(f"hunt.level_{number}.title")) for number in LEVELS]
+    for name in FIXTURES:
+        assert f"`{name}`" in text
+    for kind in (ChatClient, ChatServer):
+        for method in (name for name in vars(kind) if not name.startswith("_") and name != "vanish"):
+            assert re.search(rf"\w+\.{method}\(", text), method
+    assert {"en": "five correct servers", "fr": "cinq serveurs corrects"}[language] in text
+    assert (len(LEVELS), len(RIGHT)) == (5, 5)
 
 
 def counted(pattern: str, page: Path) -> int:

@@ -16,7 +16,7 @@ from harness.running.run import Case, Run
 from harness.scenarios.common import MODEST
 from harness.verdict.outcome import Outcome
 from harness.worlds.live import LiveWorld
-from harness.zoo.single_file import _changed
+from harness.zoo.single_file import changed
 from tests.kit.conftest import Judge, assert_right, describe
 
 
@@ -94,7 +94,7 @@ def variant(request: pytest.FixtureRequest) -> Variant:
 def as_target(variant: Variant, folder: Path) -> Target:
     """The server, as a file."""
     path = folder / "server.py"
-    path.write_text(_changed("variant", [(variant.old, variant.new)]), encoding="utf-8")
+    path.write_text(changed("variant", [(variant.old, variant.new)]), encoding="utf-8")
     return targets.at_file(str(path))
 
 

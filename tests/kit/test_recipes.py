@@ -29,7 +29,7 @@ from harness.verdict.steps import (
     steps_of,
 )
 from harness.worlds.sim.observed import _ASKED_OF
-from harness.zoo import animals
+from harness.zoo import animals, servers
 from lab.hub import Components
 from lab.loader import INTERFACES
 from tests.kit.excerpts import EXCERPTS
@@ -364,9 +364,9 @@ def not_imported(sources: Mapping[str, str]) -> list[str]:
     """Those of these modules, each with its source,
     that create animals and are imported by no list of them.
     """
-    assert animals.__file__ is not None
-    tree = ast.parse(Path(animals.__file__).read_text())
-    imported = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    lists = [Path(str(each.__file__)) for each in (animals, servers)]
+    nodes = [node for path in lists for node in ast.parse(path.read_text()).body]
+    imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
     makes = re.compile(r"^(@animal\(|( {4})?keep\()", re.MULTILINE)
     return [name for name, source in sources.items() if makes.search(source) and name not in imported]
 

@@ -16,10 +16,14 @@ from harness.verdict.steps import COMPONENTS
 from harness.workspace.bundle import Bundle
 from harness.workspace.exercises import files_below, typescript_project
 
-COMMANDS_LEFT_OUT = ("bench", "export", "grade", "solution", "zoo")
-"""Commands for teachers and for those who build the kit, and one for what is not handed out."""
+COMMANDS_LEFT_OUT = ("bench", "export", "grade", "hunt", "solution", "zoo")
+"""Commands for teachers and for those who build the kit, and those for what is not handed out.
+
+The hunt needs the zoo, which has right servers.
+"""
 _LEFT_OUT = (
-    *("harness/bench", "harness/grading", "harness/greeter.py", "harness/picture.py"),
+    *("harness/bench", "harness/grading", "harness/hunt", "harness/zoo", "harness/greeter.py"),
+    "harness/picture.py",
     # Pages about all of the harness: they name what is not here.
     *("harness/README.md", "harness/DECISIONS.md"),
 )

@@ -15,12 +15,17 @@ from harness.workspace.exercises import exercises, files_below, front_page, git_
 
 _OWN_FILES = "exercises/*/my_*"
 """What somebody has tried out beside the stubs: it is never handed out."""
+_HUNT, _OVERVIEW = "exercises/hunt/", "exercises/README*.md"
 
 
 def student_kit(words: Texts, *, with_reference: bool, with_notebooks: bool) -> Bundle:
     """All files of it. Raises Problem if something that was asked for is not there."""
     bundle = judging_kit(with_reference=with_reference)
     bundle.files |= exercises().files
+    for name in [name for name in bundle.files if name.startswith(_HUNT)]:
+        del bundle.files[name]
+    for name in [name for name in bundle.files if fnmatch.fnmatch(name, _OVERVIEW)]:
+        bundle.add(name, _without_hunt(bundle.files[name].decode()))
     if with_notebooks:
         if not (ROOT / "notebooks").is_dir():
             raise Problem("handout.no_notebooks")
@@ -30,6 +35,12 @@ def student_kit(words: Texts, *, with_reference: bool, with_notebooks: bool) -> 
     bundle.add(".gitignore", git_ignores())
     bundle.add("README.md", page(words.language))
     return bundle
+
+
+def _without_hunt(text: str) -> str:
+    """The page about all exercises without the section on the hunt, a command that is not handed out."""
+    first, *sections = text.split("\n## ")
+    return "\n## ".join([first, *(each for each in sections if "](hunt/" not in each)])
 
 
 def page(language: str) -> str:

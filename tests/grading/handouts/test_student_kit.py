@@ -297,3 +297,15 @@ def test_what_is_wrong_is_wrong_usage(tmp_path: Path, language: str) -> None:
         assert (done.returncode, "Traceback" in done.stderr) == (64, False)
         assert said in done.stderr, done.stderr
     assert [each.name for each in tmp_path.iterdir()] == ["mine"]
+
+
+def test_the_hunt_stays_with_the_zoo() -> None:
+    """It needs servers that are right, which are not handed out: no page sends anybody there."""
+    kit = student_kit.student_kit(texts("fr"), with_reference=True, with_notebooks=False)
+    assert not any("hunt" in name for name in kit.files)
+    for name, data in kit.files.items():
+        if name.endswith(".md") or name == "harness/cli/main.py":
+            assert b"hunt" not in data, name
+    overview = kit.files["exercises/README.fr.md"].decode()
+    assert "\n## Rendre votre travail\n" in overview
+    assert "\n## Ce que signifie un verdict\n" in overview

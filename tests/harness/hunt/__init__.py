@@ -1,0 +1,1 @@
+"""`chatlab hunt`: reading, playing and judging a player's check."""
