@@ -17,6 +17,7 @@ from harness.grading.handouts.project import pyproject
 from harness.judged.handed_out import pristine
 from harness.judged.targets import ROOT
 from harness.judged.tracks import TRACKS
+from harness.texts.console import echo
 from harness.verdict.steps import EXERCISES
 from harness.workspace.bundle import Bundle, write_folder
 from harness.workspace.exercises import FOLDER, exercises
@@ -65,5 +66,5 @@ def _built(project: Path, place: Path, folder: str) -> Path:
 
 if __name__ == "__main__":
     with_answers, without = build(Path(sys.argv[1]))
-    print(f"{with_answers}  has the model answers: for teachers")
-    print(f"{without}  has none: for students")
+    echo(f"{with_answers}  has the model answers: for teachers")
+    echo(f"{without}  has none: for students")
