@@ -57,7 +57,7 @@ def play(
     found = [row for row in rows if row.name in ANIMALS and row.outcome is not Outcome.INCONCLUSIVE]
     known = [(row, ANIMALS[row.name]) for row in found]
     judged = [(row, each) for row, each in known if world == "sim" or "sim" not in each.worlds]
-    return unexpected + [said for row, each in judged for said in unnamed(row, each)]
+    return unexpected + [said for row, each in judged for said in unnamed(row, each) + undetected(row, each)]
 
 
 def unnamed(row: Row, animal: Animal) -> list[str]:
@@ -77,6 +77,21 @@ def unnamed(row: Row, animal: Animal) -> list[str]:
         *([] if names else [f"{animal.name} is not named: {first}"]),
         *(f"{animal.name}: {each}" for each in hidden),
     ]
+
+
+def undetected(row: Row, animal: Animal) -> list[str]:
+    """What is wrong with the direct calls of a component.
+
+    They must find its defect by themselves, in its step and under its name, and nothing in other steps.
+    """
+    if not animal.component or not animal.source:
+        return []
+    (run,) = row.runs
+    assert run.contract is not None
+    found = {(each.step, each.name) for each in run.contract.found}
+    is_found = (animal.steps[0], animal.anomaly) in found
+    is_all = {step for step, _ in found} <= {*animal.steps, *animal.also}
+    return [] if is_found and is_all else [f"{animal.name}, called directly: {sorted(found)}"]
 
 
 DECIDES: dict[str, tuple[Any, ...]] = {
@@ -263,20 +278,40 @@ FIRST = {
 }.values()
 """One for each anomaly, and rather one without a race."""
 
+IMITATED = {
+    "dropped_connection",
+    "lost_after_crash",
+    "server_blocked",
+    "server_hung",
+    "slow_stop",
+    "stalled_by_slow_reader",
+    "unbounded_slow_reader",
+}
+"""Anomalies by kills, signals, buffers or a busy processor, which the simulated world only imitates."""
 
-def _marks(number: int, animal: Animal) -> list[pytest.MarkDecorator]:
-    """A third of those that are simulated anyway is left to -m thorough: each takes ten seconds."""
+LIVE = {
+    each.name
+    for each in (
+        *{each.steps[0]: each for each in FIRST if not each.component}.values(),  # one for each step
+        *(each for each in FIRST if each.anomaly in IMITATED or "sim" not in each.worlds),
+    )
+}
+"""Those that are always played: checkers are the same in both worlds, and how a step is played is not."""
+
+
+def _marks(animal: Animal) -> list[pytest.MarkDecorator]:
+    """The others are simulated anyway, and are left to -m thorough: each takes ten seconds."""
     marks = [pytest.mark.xdist_group(f"live{animal.exercise % 2}")]
-    return [*marks, pytest.mark.thorough] if number % 3 == 2 and "sim" in animal.worlds else marks
+    return marks if animal.name in LIVE else [*marks, pytest.mark.thorough]
 
 
 @pytest.mark.live
 @pytest.mark.parametrize(
     "animal",
-    [pytest.param(each, id=each.name, marks=_marks(number, each)) for number, each in enumerate(FIRST)],
+    [pytest.param(each, id=each.name, marks=_marks(each)) for each in FIRST],
 )
 def test_animal_is_caught_in_the_live_world(animal: Animal) -> None:
-    """One for many anomalies; the others are played by -m thorough."""
+    """One for each step, and where the worlds differ; one for every anomaly is played by -m thorough."""
     assert play([animal], "live") == []
 
 
