@@ -362,7 +362,7 @@ def test_interrupted_check_leaves_nothing_behind(number: int, jobs: str, tmp_pat
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output.decode()
     assert b"Traceback" not in output, output.decode()
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
     assert list(tmp_path.iterdir()) == []
 
