@@ -262,7 +262,7 @@ def test_a_large_class_makes_a_small_page() -> None:
     """Three hundred students fit into 300 KB, at once."""
     grades = made_class(300, hostile=False)
     files = files_of(grades)
-    started = time.monotonic()
+    started = time.process_time()  # which other programs hardly lengthen
     page = class_page(grades, ENGLISH, files, made_copies(grades))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert len(page.encode()) < 300_000

@@ -209,11 +209,11 @@ def test_two_copies_of_one_answer_are_not_named_as_each_others() -> None:
 )
 def test_what_is_no_python_is_read_as_far_as_it_goes(source: str) -> None:
     """Whatever was handed in, the others are compared, within a second or two."""
-    started = time.monotonic()
+    started = time.process_time()  # which other programs hardly lengthen
     store = samples("store")["sqlite_threads"]
     found = compared("store", {"ann": source, "ben": store, "cho": store, "dan": source})
     assert ("ben", "cho") in {(pair.one, pair.other) for pair in found}
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_lines_are_those_of_the_files() -> None:
@@ -275,8 +275,8 @@ def test_a_class_of_sixty_takes_seconds() -> None:
         }
         for number in range(60)
     }
-    started = time.monotonic()
+    started = time.process_time()
     found = near_copies(sources).pairs
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     pairs = {(pair.one, pair.other) for pair in found}
     assert pairs < set(combinations(sorted(sources), 2))

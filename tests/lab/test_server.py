@@ -1089,7 +1089,8 @@ async def test_a_client_that_freezes_during_its_replay_is_offline_in_time(tmp_pa
         assert isinstance(session, Session)
         hello = json.dumps({"type": "join", "room": "r", "since": 0}).encode()
         await ada.write(wire(TEXT, hello) + wire(TEXT, b'{"type": "heartbeat"}') * 200)
-        await eventually(lambda: not server.presence.is_connected(session.id), 1.0)
+        soon = 0.6 * fanout.CLOSE_SECONDS  # and not only when it is given up
+        await eventually(lambda: not server.presence.is_connected(session.id), soon)
 
 
 @pytest.mark.parametrize("ask", ['{"type": "history", "room": "r"}', None], ids=["history", "join and leave"])
@@ -1143,7 +1144,7 @@ async def test_stopping_waits_for_no_reader(tmp_path: Path, monkeypatch: pytest.
         await ada.send("join", room="r", since=0)
         await eventually(lambda: session.connection.paused)
         stopping = asyncio.create_task(server.__aexit__())
-        done, _ = await asyncio.wait({stopping}, timeout=2)
+        done, _ = await asyncio.wait({stopping}, timeout=5)
     await asyncio.wait_for(stopping, PATIENCE)
     assert done, "it waited for the reader"
 
@@ -1214,7 +1215,7 @@ async def test_stopping_waits_for_no_component(tmp_path: Path, monkeypatch: pyte
         await ada.say("hi")
         await asyncio.wait_for(server.sequencer.called.wait(), PATIENCE)
         stopping = asyncio.create_task(server.__aexit__())
-        done, _ = await asyncio.wait({stopping}, timeout=2)
+        done, _ = await asyncio.wait({stopping}, timeout=5)
         server.sequencer.go.set()
         await asyncio.wait_for(stopping, PATIENCE)
     assert done, "it waited for the component"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lab.interfaces import StoreError
 from lab.protocol import Message
 from lab.store import MessageStore
-from tests.lab.helpers import PROPERTY, message
+from tests.lab.helpers import PATIENCE, PROPERTY, message
 
 rooms = st.sampled_from(["r", "R", "é", "e\u0301"])
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
@@ -158,10 +158,10 @@ async def test_a_save_returns_or_raises_whatever_happens(tmp_path: Path) -> None
     store = MessageStore(tmp_path)
     broken = asyncio.create_task(store.save([message(1, content="\ud800")]))
     try:
-        done, _ = await asyncio.wait({broken}, timeout=0.5)
+        done, _ = await asyncio.wait({broken}, timeout=PATIENCE)
         assert done, "the save never returns"
         assert isinstance(broken.exception(), Exception)
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(PATIENCE):
             await store.save([message(2)])
         assert await store.newest("r", 10) == [message(2)]
     finally:

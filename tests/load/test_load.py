@@ -221,7 +221,7 @@ def test_interrupted_load_prints_its_results_so_far(processes: str, tmp_path: Pa
     assert process.returncode == 130, output + errors
     assert "per second" in output
     assert "Traceback" not in output + errors
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
     deadline = time.monotonic() + 5
     while list(folder.iterdir()):
@@ -262,7 +262,7 @@ def test_what_is_killed_is_told(whom: str, shape: str, tmp_path: Path) -> None:
     assert value["messages"] > 0
     assert len(value["timeline"]) > 2
     assert "Traceback" not in output + errors
-    _, alive = psutil.wait_procs(family, timeout=2)
+    _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
 
 

@@ -105,13 +105,13 @@ def test_with_json_standard_output_has_nothing_else(broken: Path) -> None:
 
 
 def test_with_json_no_warning_is_printed(
-    broken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    twice: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Neither that a replay file cannot be written, nor that a failure does not occur again."""
-    monkeypatch.chdir(broken.parent)
+    monkeypatch.chdir(twice.parent)
     Path(".chatlab").write_text("a file where the folder should be")
     options = Options(
-        chosen={2: at_file(broken.name)},
+        chosen={2: at_file(twice.name)},
         seed=1,
         world="sim",
         runs=1,

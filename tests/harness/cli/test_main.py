@@ -30,6 +30,16 @@ def chatlab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
     )
 
 
+def told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[object, str]:
+    """The exit code of a command, and what it prints to standard error; it is run in this process."""
+    monkeypatch.setattr(sys, "argv", ["chatlab", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    return ended.value.code, capsys.readouterr().err
+
+
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that a failure leaves are written to the test's own folder."""
@@ -60,12 +70,14 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["serve", "--use", "brain=x.py"], "the components are"),
     ],
 )
-def test_wrong_usage_is_a_sentence(arguments: list[str], words: str) -> None:
+def test_wrong_usage_is_a_sentence(
+    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Wrong usage exits with 64 and says in a sentence what is wrong, without a traceback."""
-    done = chatlab(*arguments)
-    assert done.returncode == 64
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    code, said = told(monkeypatch, capsys, *arguments)
+    assert code == 64
+    assert words in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(
@@ -86,13 +98,13 @@ def test_wrong_usage_is_a_sentence(arguments: list[str], words: str) -> None:
     ],
 )
 def test_wrong_usage_is_explained_in_french(
-    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the option, wherever it stands in the command, or by the environment."""
     for more in (["--lang", "fr"], []):
-        done = chatlab(*arguments, *more)
-        assert done.returncode == 64
-        assert words in done.stderr
+        code, said = told(monkeypatch, capsys, *arguments, *more)
+        assert code == 64
+        assert words in said
         monkeypatch.setenv("CHATLAB_LANG", "fr")
 
 
@@ -308,6 +320,14 @@ def test_a_flood_of_output_does_no_harm() -> None:
     assert "The server printed" in done.stdout
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Its words; none if it has ended a moment ago."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def ours(parent: psutil.Process) -> list[psutil.Process]:
     """A process and all processes that it started."""
     return [parent, *parent.children(recursive=True)]
@@ -332,7 +352,7 @@ def test_interrupted_check_leaves_nothing_behind(number: int, jobs: str, tmp_pat
     )
     watched = psutil.Process(process.pid)
     deadline = time.monotonic() + 30
-    while not any("lab" in p.cmdline() for p in ours(watched) if p.is_running()):
+    while not any("lab" in command_of(each) for each in ours(watched)):
         assert time.monotonic() < deadline, "no server was started"
     family = ours(watched)
     if number == signal.SIGINT:  # as a terminal does: to the whole group
@@ -342,7 +362,7 @@ def test_interrupted_check_leaves_nothing_behind(number: int, jobs: str, tmp_pat
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output.decode()
     assert b"Traceback" not in output, output.decode()
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
     assert list(tmp_path.iterdir()) == []
 

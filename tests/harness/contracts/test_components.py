@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -31,7 +32,6 @@ from harness.judged.targets import find_folder
 from harness.reports.calls import lines_of
 from harness.running.fork_pool import ContractJob, ForkPool
 from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES
-from harness.zoo.animal import Animal
 from harness.zoo.animals import ANIMALS
 from lab.loader import INTERFACES as CLASSES
 
@@ -50,6 +50,9 @@ RIGHT = sorted(ALIKE.glob("*/*.py"))
 _IN_THREAD = "await asyncio.get_running_loop().run_in_executor(self._writer, self._append, lines.encode())"
 """How the model answer of exercise 4 writes."""
 WRONG = [animal for animal in ANIMALS.values() if animal.component and animal.source]
+"""That each is found by direct calls, `tests/kit/test_zoo.py` sees where it plays them."""
+
+Directly = Callable[[str, str | Path], Played]
 
 
 def played(component: str, where: str | Path, seed: str = "") -> Played:
@@ -60,14 +63,28 @@ def played(component: str, where: str | Path, seed: str = "") -> Played:
     return found
 
 
-def directly(component: str, where: str | Path) -> Played:
-    """The same in a process of its own, as a check does."""
+@pytest.fixture(scope="module")
+def pool() -> Iterator[tuple[asyncio.Runner, ForkPool]]:
+    """Processes for all plays of a worker, and the loop that they are used in."""
+    with asyncio.Runner() as runner:
+        pool = ForkPool(1)
+        runner.run(pool.__aenter__())
+        yield runner, pool
+        runner.run(pool.__aexit__(None, None, None))
 
-    async def in_pool() -> Played:
-        async with ForkPool(1) as pool:
-            return await pool.call(ContractJob(component, str(where), of_server({})))
 
-    return asyncio.run(in_pool())
+@pytest.fixture
+def directly(pool: tuple[asyncio.Runner, ForkPool]) -> Directly:
+    """Plays a contract in a process of its own, as a check does; afterwards, that process has ended."""
+    runner, processes = pool
+
+    def call(component: str, where: str | Path) -> Played:
+        found = runner.run(processes.call(ContractJob(component, str(where), of_server({}))))
+        _, alive = psutil.wait_procs(psutil.Process(processes.pid).children(recursive=True), timeout=30)
+        assert not alive
+        return found
+
+    return call
 
 
 def changed(path: str | Path, was: str, now: str, folder: Path) -> str:
@@ -107,7 +124,7 @@ def test_the_reference_components_keep_their_contracts(component: str) -> None:
 
 
 @pytest.mark.parametrize("path", RIGHT, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_right_code_in_another_style_keeps_its_contract(path: Path) -> None:
+def test_right_code_in_another_style_keeps_its_contract(path: Path, directly: Directly) -> None:
     """Whatever data structures, locks, files or threads it uses."""
     found = directly(path.parent.name, str(path))
     assert found.defect == found.problem == found.lacking == ""
@@ -124,16 +141,6 @@ def test_right_code_keeps_its_contract_in_real_time(component: str, tmp_path: Pa
 
 
 # --- wrong components ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("animal", WRONG, ids=lambda animal: animal.name)
-def test_a_defect_is_found_by_direct_calls(animal: Animal, tmp_path: Path) -> None:
-    """By calls alone, in its step and under its name; steps that have nothing to do with it do not fail."""
-    path = tmp_path / f"{animal.component}.py"
-    path.write_text(animal.source, encoding="utf-8")
-    found = directly(animal.component, str(path))
-    assert (animal.steps[0], animal.anomaly) in {(each.step, each.name) for each in found.found}
-    assert {each.step for each in found.found} <= {*animal.steps, *animal.also}, breaches_in(found)
 
 
 def test_the_last_of_several_connections_says_when_its_user_was_seen(tmp_path: Path) -> None:
@@ -188,7 +195,7 @@ def test_plans_grow(component: str) -> None:
 
 
 @pytest.mark.parametrize("component", CONTRACTS)
-def test_the_same_code_has_the_same_result(component: str, tmp_path: Path) -> None:
+def test_the_same_code_has_the_same_result(component: str, tmp_path: Path, directly: Directly) -> None:
     """Also in another process with other hashes: the calls are the same, one by one."""
     here = directly(component, STUBS[component])
     code = (
@@ -231,12 +238,11 @@ def _pubsub_with(tmp_path: Path, line: str) -> str:
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "call_ends"),
     ],
 )
-def test_a_component_that_does_not_return(line: str, name: str, tmp_path: Path) -> None:
+def test_a_component_that_does_not_return(line: str, name: str, tmp_path: Path, directly: Directly) -> None:
     """It fails the step of the method that hung, and nothing else; its process has ended."""
     found = directly("pubsub", _pubsub_with(tmp_path, line))
     assert [(each.step, each.name) for each in found.found] == [("1.4", name)]
     assert min(found.plays, found.calls) > 0, "the play that it was stuck in counts, too"
-    assert not psutil.Process().children(recursive=True)
 
 
 _LIVES_ON = "(open({seen!r}, 'a').write(f'{{os.getpid()}} '), time.sleep(1000))"
@@ -252,7 +258,7 @@ _LIVES_ON = "(open({seen!r}, 'a').write(f'{{os.getpid()}} '), time.sleep(1000))"
     ids=["goes on", "sleeps", "sleeps apart"],
 )
 def test_copies_of_its_process_neither_answer_nor_live_on(
-    does: str, breaches: set[str], tmp_path: Path
+    does: str, breaches: set[str], tmp_path: Path, directly: Directly
 ) -> None:
     """Whatever they do: the verdict is that of the first, unless too many live, and none is left."""
     seen = tmp_path / "seen"
@@ -280,7 +286,7 @@ def test_a_call_that_blocks_says_where_and_for_how_long(tmp_path: Path) -> None:
         assert [event.what.partition("(")[0] for event in found.events] == ["publish"]
 
 
-def test_short_pauses_are_noted(tmp_path: Path) -> None:
+def test_short_pauses_are_noted(tmp_path: Path, directly: Directly) -> None:
     """They are no breach, but whoever waits meanwhile would like to know: where, and once."""
     found = directly("pubsub", _pubsub_with(tmp_path, "import time; time.sleep(0.5)"))
     assert found.found == []
@@ -296,7 +302,7 @@ def test_pauses_of_our_own_are_no_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("does", ["get_running_loop().stop()", "current_task().cancel()"])
-def test_a_component_that_ends_what_it_runs_in(does: str, tmp_path: Path) -> None:
+def test_a_component_that_ends_what_it_runs_in(does: str, tmp_path: Path, directly: Directly) -> None:
     """That is the component's doing, and no fault of the kit."""
     line = f"import asyncio; asyncio.{does}"
     found = directly("pubsub", _pubsub_with(tmp_path, line))
@@ -305,7 +311,7 @@ def test_a_component_that_ends_what_it_runs_in(does: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("component", CONTRACTS)
-def test_a_constructor_that_raises(component: str, tmp_path: Path) -> None:
+def test_a_constructor_that_raises(component: str, tmp_path: Path, directly: Directly) -> None:
     """It is reported like any other call, with its line; the kit itself does not fail."""
     text = Path(SOLUTIONS[component]).read_text(encoding="utf-8")
     name = CLASSES[component].__name__
@@ -319,7 +325,7 @@ def test_a_constructor_that_raises(component: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["newest", "last", "find"])
-def test_a_question_that_is_never_answered(method: str, tmp_path: Path) -> None:
+def test_a_question_that_is_never_answered(method: str, tmp_path: Path, directly: Directly) -> None:
     """It is found in virtual time, with its line, also where the contract waits for nothing else."""
     lines = Path(SOLUTIONS["store"]).read_text(encoding="utf-8").splitlines(keepends=True)
     at = next(number for number, line in enumerate(lines) if f"async def {method}(" in line) + 2
@@ -333,7 +339,7 @@ def test_a_question_that_is_never_answered(method: str, tmp_path: Path) -> None:
     assert (name, where.partition(":")[0]) == ("call_hangs", f"store.py, line {at + 1}, in {method}")
 
 
-def test_what_a_component_prints_is_kept_apart(tmp_path: Path) -> None:
+def test_what_a_component_prints_is_kept_apart(tmp_path: Path, directly: Directly) -> None:
     """It does not mix with the text of the result."""
     line = "import os, sys; os.write(1, b'bytes'); print('hello'); sys.stdout.flush()"
     found = directly("pubsub", _pubsub_with(tmp_path, line))
@@ -342,7 +348,7 @@ def test_what_a_component_prints_is_kept_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["x = (", "import no_such_module", "from lab.pubsub import PubSub", "x = 1"])
-def test_an_unusable_component_is_reported_once(text: str, tmp_path: Path) -> None:
+def test_an_unusable_component_is_reported_once(text: str, tmp_path: Path, directly: Directly) -> None:
     """The server reports it when it is started: the contract adds nothing."""
     path = tmp_path / "pubsub.py"
     path.write_text(text, encoding="utf-8")
@@ -352,7 +358,7 @@ def test_an_unusable_component_is_reported_once(text: str, tmp_path: Path) -> No
     assert found.defect == ""
 
 
-def test_threads_are_played_in_real_time(tmp_path: Path) -> None:
+def test_threads_are_played_in_real_time(tmp_path: Path, directly: Directly) -> None:
     """A store with threads of its own is judged by all of its contract, too."""
     own = "await asyncio.wrap_future(self._writer.submit(self._append, lines.encode()))"
     found = directly("store", changed(SOLUTIONS["store"], _IN_THREAD, own, tmp_path))
@@ -362,7 +368,7 @@ def test_threads_are_played_in_real_time(tmp_path: Path) -> None:
     assert [each.step for each in directly("store", path).found][:1] == ["4.3"]
 
 
-def test_a_save_that_never_returns_on_a_full_disk_is_noted(tmp_path: Path) -> None:
+def test_a_save_that_never_returns_on_a_full_disk_is_noted(tmp_path: Path, directly: Directly) -> None:
     """A save may raise there, and must not return. If it does neither, that is noted and costs nothing."""
     save = f"        {_IN_THREAD}\n"
     hangs = f"        try:\n    {save}        except OSError:\n            await asyncio.Event().wait()\n"

@@ -372,8 +372,15 @@ def breaches(mistake: Mistake, more: tuple[tuple[str, str], ...] = ()) -> list[B
 @pytest.mark.parametrize("name", MISTAKES)
 def test_the_cause_is_what_the_calls_show(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A breach has the variant whose cause is the mistake, and its texts are filled in."""
-    monkeypatch.setattr(running, "MORE_SECONDS", 1.0)  # what else is wrong does not matter here
     mistake = MISTAKES[name]
+    keep = running._Series._keep
+
+    def keep_and_end(series: running._Series, breach: Breach) -> None:
+        """What else is wrong does not matter here."""
+        keep(series, breach)
+        series._hangs |= f"{breach.name}/{breach.variant}" == mistake.breach
+
+    monkeypatch.setattr(running._Series, "_keep", keep_and_end)
     found = {f"{each.name}/{each.variant}": each for each in breaches(mistake, _MORE.get(name, ()))}
     assert mistake.breach in found
     breach = found[mistake.breach]

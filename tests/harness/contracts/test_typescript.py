@@ -218,8 +218,16 @@ def test_what_reaches_beyond_the_process_is_left_open(compiled: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("component", ["sequencer", "store"])
-def test_the_same_seed_gives_the_same_plays(compiled: Path, component: str, tmp_path: Path) -> None:
-    """A wrong component breaks the same steps by the same calls each time."""
+def test_the_same_seed_gives_the_same_plays(
+    compiled: Path, component: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong component breaks the same steps by the same calls each time, however fast the machine is."""
+    for name, seconds in (("MORE_SECONDS", 100.0), ("MOST_SECONDS", 100.0)):
+        monkeypatch.setattr(running, name, seconds)
+    monkeypatch.setattr(contract_of(component), "PLAYS", 2)
+    monkeypatch.setattr(contract_of(component), "ALWAYS", [])
     name = next(_folder_of(each) for each in MUTANTS if each.component == component)
     first, second = (_played(compiled, name, component, tmp_path, "7") for _ in range(2))
+    assert first.found
+    assert (first.plays, first.calls) == (second.plays, second.calls)
     assert [each.events for each in first.found] == [each.events for each in second.found]

@@ -68,7 +68,8 @@ def run(folder: Path, *arguments: str, fake: bool = False, ini: str = INI, **env
         (folder / "pytest.ini").write_text(ini)
     if fake:
         (folder / "conftest.py").write_text(FAKE_PLAYS)
-    without = ["locust"] if {"--lf", "--cache-clear"} & {*arguments} else ["locust", "cacheprovider"]
+    without = ["locust", "hypothesispytest"]  # others that are installed here, and take longer than all of it
+    without += [] if {"--lf", "--cache-clear"} & {*arguments} else ["cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *(f"-pno:{name}" for name in without), *arguments],
         cwd=folder,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.abc import MetaPathFinder
@@ -21,6 +21,7 @@ from lab.server import run as serve_until
 from tests.lab.cluster.nats_server import NatsServer
 from tests.lab.cluster.way import way_to
 from tests.lab.helpers import (
+    PATIENCE,
     Client,
     Json,
     dial,
@@ -253,10 +254,11 @@ async def test_a_node_that_is_cut_off_from_nats(nats: NatsServer, monkeypatch: p
     ):
         seen: list[Json] = []  # what ada receives
 
-        async def live(seconds: float) -> None:
-            """Both show signs of life for so long."""
+        async def live(seconds: float, is_seen: Callable[[], object] = lambda: True) -> None:
+            """Both show signs of life for so long, and until something is seen."""
             until = time.monotonic() + seconds
-            while time.monotonic() < until:
+            while time.monotonic() < until or not is_seen():
+                assert time.monotonic() < until + PATIENCE, seen
                 await asyncio.gather(ada.send("heartbeat"), bob.send("heartbeat"))
                 with contextlib.suppress(TimeoutError):
                     while True:
@@ -268,19 +270,18 @@ async def test_a_node_that_is_cut_off_from_nats(nats: NatsServer, monkeypatch: p
         seen.clear()
         way.cut()
         await ada.say("at once", "cut", id="1")
-        await live(0.5)
+        await live(0.5, lambda: len(errors(seen)) == 1)
         await ada.say("later", "cut", id="2")
         await bob.say("missed", "cut")
-        await live(1.6)
+        await live(1.6, lambda: len(errors(seen)) == 2)
         assert [each["id"] for each in errors(seen)] == ["1", "2"]
         assert statuses(seen, "cut") == []
         seen.clear()
         way.heal()
-        await live(0.8)
-        assert "missed" in [each["content"] for each in messages(seen)]
+        await live(0.8, lambda: "missed" in [each["content"] for each in messages(seen)])
         assert statuses(seen, "cut") == []
         await ada.send("presence", room="cut")
-        await live(0.2)
+        await live(0.2, lambda: any(frame.get("data", {}).get("full") for frame in seen))
         full = next(frame["data"] for frame in seen if frame.get("data", {}).get("full"))
         assert [each["user"] for each in full["users"]] == ["ada", "bob"]
         assert statuses(await bob.settle(), "cut") == [("ada", "offline"), ("ada", "online")]
