@@ -72,11 +72,12 @@ def hunt(
     seed: int,
     lang: str,
 ) -> int:
-    """Find what is broken in a server, by a check that you write; there are five levels.
+    """Find what is broken in an unnamed server: a game of five levels.
 
-    `chatlab hunt` shows how far you are. `chatlab hunt 1` begins level 1: it tells what a user complains of,
-    and writes a small check to begin with. A level is solved by a check which fails with the unnamed server,
-    and passes with every correct one. Exit codes: 0 solved, 1 not yet.
+    You find it by a check that you write. `chatlab hunt` shows how far you are. `chatlab hunt 1` begins level
+    1: it tells what a user complains of, and writes a small check to begin with. A level is solved by a
+    check which fails with the unnamed server, and passes with every correct one. Exit codes: 0 solved, 1
+    not yet.
     """
     asked = [name for name, is_given in zip(_MODES, (file is not None, hint, serve), strict=True) if is_given]
     if len(asked) > 1:

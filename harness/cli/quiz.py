@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @options.seed("In which order answers are shown.  [default: another one each time]")
 @options.language
 def quiz(number: int | None, file: Path | None, again: bool, lint: bool, seed: int | None, lang: str) -> int:
-    """Ask questions on what the exercises teach, and explain the answers.
+    """Ask questions on the exercises, and explain the answers.
 
     With the NUMBER of an exercise, those on it; else on all four, or those of a --file. What you have not
     answered right yet comes first. Type your answers, or give a file of them, one a line: `< answers.txt`.
