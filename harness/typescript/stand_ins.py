@@ -1,4 +1,4 @@
-"""The model answers, which stand in for components that are not judged, and which the zoo changes.
+"""The model answers, which stand in for components that are not judged.
 
 In a kit that is handed out they are packed, as the components of the reference are: nobody reads an answer
 by accident.
@@ -13,13 +13,11 @@ from pathlib import Path
 
 PLACE = Path(__file__).parent / "packed"
 """Where a kit has them that has no `solutions`."""
-PLACE_OF_PYTHON = Path(__file__).parents[1] / "zoo" / "packed"
-"""Where it has those in Python."""
 _SUFFIX = ".packed"
 
 
 def text_of_stand_in(file: str, solutions: Path, place: Path = PLACE) -> str:
-    """The text of a model answer's file, such as `store.ts`. Raises OSError if this kit has it nowhere."""
+    """The text of a component's file, such as `store.ts`. Raises OSError if this kit has it nowhere."""
     for path in (solutions / file, place / file):
         if path.is_file():
             return path.read_text(encoding="utf-8")
@@ -27,7 +25,7 @@ def text_of_stand_in(file: str, solutions: Path, place: Path = PLACE) -> str:
 
 
 def for_a_kit(text: str, file: str, *, is_readable: bool) -> tuple[str, str]:
-    """The name and the text of a model answer for a kit that is handed out."""
+    """The name and the text of a stand-in for a kit that is handed out."""
     if is_readable:
         return file, text
     packed = base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")

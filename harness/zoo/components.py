@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.judged.handed_out import place_of
 from harness.judged.targets import ROOT
-from harness.typescript.stand_ins import PLACE_OF_PYTHON, text_of_stand_in
-from harness.verdict.steps import COMPONENTS
+from harness.verdict.steps import COMPONENTS, EXERCISES
 from harness.zoo.animal import keep
 
-_FILES = {component: place_of(number).as_posix() for number, component in COMPONENTS.items()}
+_ANSWERS = {
+    component: ROOT / "solutions" / EXERCISES[number] / f"{component}.py"
+    for number, component in COMPONENTS.items()
+}
 
 
 def _keep(
@@ -25,7 +26,7 @@ def _keep(
 
 
 def _changed(component: str, name: str, changes: Iterable[tuple[str, str]]) -> str:
-    text = text_of_stand_in(_FILES[component], ROOT / "solutions", PLACE_OF_PYTHON)
+    text = _ANSWERS[component].read_text(encoding="utf-8")
     head, _, body = text.partition('"""\n\n')  # the docstring explains the correct answer
     assert head, "it begins with a docstring"
     for old, new in changes:

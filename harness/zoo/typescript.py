@@ -17,7 +17,6 @@ from harness.judged import typescript
 from harness.judged.targets import ROOT, Target
 from harness.typescript.build import SOLUTIONS
 from harness.typescript.components import COMPONENTS
-from harness.typescript.stand_ins import text_of_stand_in
 from harness.typescript.tools import PROJECT
 from harness.zoo.animal import Animal, keep
 
@@ -62,8 +61,6 @@ def target(animal: Animal, folder: Path) -> Target:
 
 
 def _original(animal: Animal) -> str:
-    if animal.component:
-        return text_of_stand_in(Path(animal.file).name, SOLUTIONS)
     return (ROOT / animal.file).read_text(encoding="utf-8")
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 from harness.grading.handouts.project import constraints, licence, pyproject
 from harness.grading.handouts.sealed import sealed
-from harness.judged.handed_out import KEPT, as_file, place_of
+from harness.judged.handed_out import KEPT, as_file
 from harness.judged.targets import ROOT
 from harness.typescript.build import SOLUTIONS
 from harness.typescript.components import COMPONENTS as MODULES
-from harness.typescript.stand_ins import PLACE, PLACE_OF_PYTHON, for_a_kit, text_of_stand_in
+from harness.typescript.stand_ins import PLACE, for_a_kit, text_of_stand_in
 from harness.verdict.steps import COMPONENTS
 from harness.workspace.bundle import Bundle
 from harness.workspace.exercises import files_below, typescript_project
@@ -36,8 +35,7 @@ def judging_kit(*, with_reference: bool, with_typescript: bool = True) -> Bundle
     """What it takes to run `chatlab check`: lab, harness and how to install them.
 
     Unless `with_reference`, the reference's own components, which are answers, are packed (see sealed.py). So
-    are the model answers: those in TypeScript stand in for components, and come with the project of their
-    server; the zoo makes its animals of both.
+    are those that stand in for components in TypeScript; with these comes the project of its server.
     """
     bundle = Bundle()
     for folder in ("lab", "harness"):
@@ -53,14 +51,6 @@ def judging_kit(*, with_reference: bool, with_typescript: bool = True) -> Bundle
         name = f"lab/{component}.py"
         if not with_reference:
             bundle.add(name, sealed(bundle.files[name].decode(), component, exercise))
-        file = place_of(exercise).as_posix()
-        _add_answer(
-            bundle,
-            text_of_stand_in(file, ROOT / "solutions", PLACE_OF_PYTHON),
-            file,
-            PLACE_OF_PYTHON,
-            with_reference,
-        )
     if with_typescript:
         _add_typescript(bundle, is_readable=with_reference)
     bundle.add(KEPT.relative_to(ROOT).as_posix(), as_file())
@@ -74,14 +64,11 @@ def judging_kit(*, with_reference: bool, with_typescript: bool = True) -> Bundle
 def _add_typescript(bundle: Bundle, *, is_readable: bool) -> None:
     for name, content in typescript_project().files.items():
         bundle.add(name, content)
+    place = PLACE.relative_to(ROOT).as_posix()
     for component in MODULES.values():
         text = text_of_stand_in(component.file, SOLUTIONS)
-        _add_answer(bundle, text, component.file, PLACE, is_readable)
-
-
-def _add_answer(bundle: Bundle, text: str, file: str, place: Path, is_readable: bool) -> None:
-    name, text = for_a_kit(text, file, is_readable=is_readable)
-    bundle.add(f"{place.relative_to(ROOT).as_posix()}/{name}", text)
+        name, text = for_a_kit(text, component.file, is_readable=is_readable)
+        bundle.add(f"{place}/{name}", text)
 
 
 def is_left_out(path: str) -> bool:
