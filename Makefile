@@ -13,7 +13,7 @@ check: .venv/ready
 	@echo
 	@echo "The kit works: these were the model answers. Now it is your turn:"
 	@echo "  1. read exercises/ex1_chat/README.md  (en français : README.fr.md)"
-	@echo "  2. run  $(BIN)/chatlab check 1  (it fails, and says why; --lang fr does so in French)"
+	@echo "  2. run  $(BIN)/chatlab watch 1  (it judges each time you save: at first it fails, and says why; --lang fr does so in French)"
 	@echo "  3. edit exercises/ex1_chat/pubsub.py until it passes"
 
 check-typescript: .venv/ready $(TYPESCRIPT)/node_modules/.package-lock.json
@@ -21,7 +21,7 @@ check-typescript: .venv/ready $(TYPESCRIPT)/node_modules/.package-lock.json
 	@echo
 	@echo "The TypeScript track works: these were the model answers. Now it is your turn:"
 	@echo "  1. read exercises/ex1_chat/README.md  (en français : README.fr.md)"
-	@echo "  2. run  $(BIN)/chatlab check 1 --track typescript  (it fails, and says why; --lang fr does so in French)"
+	@echo "  2. run  $(BIN)/chatlab watch 1 --track typescript  (it judges each time you save; --lang fr does so in French)"
 	@echo "  3. edit $(TYPESCRIPT)/src/pub-sub.ts until it passes"
 
 test: lint types unit

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import contextlib
 import io
-import signal
 import traceback
-from collections.abc import Iterator
 from functools import partial
-from types import FrameType
 from typing import Any, NoReturn, Protocol
 
 from msgspec import Struct
@@ -19,6 +15,7 @@ from msgspec.structs import replace
 from harness.hunt.check_file import FAILED, AssertFailed, CheckFile, compiled
 from harness.judged.environment import scratch
 from harness.judged.targets import Target
+from harness.posix import interrupted_after
 from harness.pytest_support import clients
 from harness.texts import Texts
 from harness.verdict.outcome import Text
@@ -103,7 +100,7 @@ def _simulated(once: _Once, server: str, seed: str, words: Texts) -> Failure | N
     async def main() -> Failure | None:
         return await once(SimWorld(simulator, _target(server), 0, seed), words, LONGEST)
 
-    with modules.restored(), _bounded(BUSY_SECONDS):
+    with modules.restored(), interrupted_after(BUSY_SECONDS, _raise_late):
         try:
             return simulator.run(main())
         except (Deadlock, Endless, _Late):
@@ -123,20 +120,8 @@ def _target(server: str) -> Target:
     return replace(found, cwd=scratch() or found.cwd)
 
 
-@contextlib.contextmanager
-def _bounded(seconds: float) -> Iterator[None]:
-    """Raise _Late in the code that runs after so many seconds of the processor, and again each second."""
-
-    def late(number: int, frame: FrameType | None) -> NoReturn:
-        raise _Late
-
-    before = signal.signal(signal.SIGPROF, late)
-    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+def _raise_late() -> NoReturn:
+    raise _Late
 
 
 async def _once(

@@ -17,7 +17,7 @@ from harness.history.as_json import from_json, to_json
 from harness.hunt.check_file import read
 from harness.hunt.play import Played, play
 from harness.judged.environment import scratch
-from harness.posix import end_with_parent
+from harness.posix import end_with_parent, resource
 from harness.texts import texts
 from harness.worlds.sim.world import SimWorld
 
@@ -55,10 +55,9 @@ def _plays(job: Job) -> Iterator[Played]:
 
 def _bound_memory() -> None:
     """Let a check that takes more and more memory fail, and not the machine."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    if resource is not None:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ holds this, `tests/kit/test_portable.py`, with what stands in for them. For `lab
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -15,18 +16,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from math import inf
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 try:
     import fcntl
     import resource
+    import termios
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
     resource = None  # type: ignore[assignment]
+    termios = None  # type: ignore[assignment]
 
 __all__ = [
     "CAN_FORK",
@@ -43,16 +46,19 @@ __all__ = [
     "end_group",
     "end_with_parent",
     "fix_addresses",
+    "interrupted_after",
     "is_root",
     "limit_memory_of",
     "limit_ourselves",
     "lock",
     "lock_now",
     "memory_in",
+    "on_return",
     "proc",
     "resource",
     "room_in",
     "stay_on",
+    "termios",
     "with_high_number",
 ]
 
@@ -126,6 +132,30 @@ def limit_ourselves(memory: int, seconds: int) -> None:
     if resource is not None:
         for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds)):
             resource.setrlimit(kind, (most, most))
+
+
+@contextlib.contextmanager
+def interrupted_after(seconds: float, interrupt: Callable[[], NoReturn]) -> Iterator[None]:
+    """Call `interrupt` in the code that runs after so many seconds of the processor, and again each second.
+
+    It raises an exception. On Windows nothing is interrupted: whoever waits for this process ends it.
+    """
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGPROF, lambda number, frame: interrupt())
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def on_return(call: Callable[[], None]) -> None:
+    """Call this in the running event loop when somebody has continued us, as by `fg`; not on Windows."""
+    if hasattr(signal, "SIGCONT"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, call)
 
 
 def limit_memory_of(pid: int, memory: int) -> None:

@@ -6,15 +6,13 @@ import os
 import select
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from types import ModuleType, TracebackType
+from importlib import import_module
+from types import TracebackType
+from typing import Any
 
-termios: ModuleType | None = None
-msvcrt: ModuleType | None = None
-with suppress(ImportError):
-    import termios
-with suppress(ImportError):
-    import msvcrt
+from harness.posix import WINDOWS, termios
+
+_windows: Any = import_module("msvcrt") if WINDOWS else None
 
 
 class Keys:
@@ -24,8 +22,8 @@ class Keys:
     """
 
     def __init__(self) -> None:
-        self.are_there = sys.stdin is not None and sys.stdin.isatty() and bool(termios or msvcrt)
-        self._before: list[object] | None = None
+        self.are_there = sys.stdin is not None and sys.stdin.isatty() and bool(termios or _windows)
+        self._before: list[Any] | None = None
 
     def __enter__(self) -> Keys:
         self.take()
@@ -62,5 +60,4 @@ class Keys:
         return "" if data.startswith(b"\x1b") else data[:1].decode("ascii", "ignore")
 
     def _read_on_windows(self) -> str:
-        assert msvcrt is not None
-        return str(msvcrt.getwch()) if msvcrt.kbhit() else ""
+        return str(_windows.getwch()) if _windows.kbhit() else ""

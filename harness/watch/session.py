@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import time
 import traceback
 import webbrowser
-from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -22,6 +20,7 @@ from harness.judged import targets
 from harness.judged.problems import BadTarget
 from harness.judged.targets import Target, own_file, own_folder
 from harness.judged.tracks import TYPESCRIPT
+from harness.posix import on_return
 from harness.reports.summary import Summary
 from harness.texts import Texts
 from harness.texts.console import echo
@@ -265,14 +264,12 @@ class Session:
 
     def _listen_for_return(self) -> None:
         """After Ctrl-Z and `fg`, take the keyboard again and show everything."""
-        if hasattr(signal, "SIGCONT"):
 
-            def again() -> None:
-                self._keys.take()
-                self._show(is_news=True)
+        def again() -> None:
+            self._keys.take()
+            self._show(is_news=True)
 
-            with suppress(NotImplementedError, RuntimeError):
-                asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, again)
+        on_return(again)
 
 
 def _can_open() -> bool:

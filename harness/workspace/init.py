@@ -56,8 +56,8 @@ def next_commands(folder: Path, track: str, asked: list[str], words: Texts) -> l
         commands.append((shlex.join(["cd", str(folder)]), ""))
     if track == TYPESCRIPT:
         commands.append((f"npm ci --prefix {where.as_posix()}", words.say("init.packages")))
-    does = words.say("init.check", handout=handout.as_posix(), file=edited.as_posix())
-    commands.append((shlex.join(["chatlab", "check", str(_FIRST), *options]), does))
+    does = words.say("init.watch", handout=handout.as_posix(), file=edited.as_posix())
+    commands.append((shlex.join(["chatlab", "watch", str(_FIRST), *options]), does))
     commands.append((shlex.join(["chatlab", "hint", str(_FIRST), *options]), words.say("init.hint")))
     return commands
 

@@ -62,7 +62,7 @@ def test_every_link_leads_to_a_file_that_was_laid_out(track: str, language: str)
     """In all pages, to a file or folder there; and a link into a page to one of its headings."""
     chatlab("init", "here", "--track", track, "--lang", language)
     pages = list(Path("here").rglob("*.md"))
-    assert len(pages) == 12
+    assert len(pages) == 14
     for page in pages:
         for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
             there = page.parent / target if target else page
@@ -85,7 +85,7 @@ def test_what_to_do_next_is_said(language: str) -> None:
     asked = ["--lang", "fr"] if language == "fr" else []
     assert [shlex.split(each) for each in commands] == [
         ["cd", "my lab"],
-        ["chatlab", "check", "1", *asked],
+        ["chatlab", "watch", "1", *asked],
         ["chatlab", "hint", "1", *asked],
     ]
     page = "README.fr.md" if language == "fr" else "README.md"
@@ -119,13 +119,13 @@ def test_nothing_is_overwritten() -> None:
     Path("chat-lab/README.md").symlink_to("nowhere")
     Path("chat-lab/lab/PROTOCOL.md").unlink()
     said = chatlab("init", "chat-lab").output
-    assert said.startswith("1 new files are in chat-lab; 18 were there already, and stay as they were.")
+    assert said.startswith("1 new files are in chat-lab; 20 were there already, and stay as they were.")
     assert stub.read_text() == "mine"
     assert Path("chat-lab/README.md").is_symlink()
     assert not Path("chat-lab/nowhere").exists()
     assert Path("chat-lab/lab/PROTOCOL.md").is_file()
     before = all_files(Path("chat-lab"))
-    assert chatlab("init").output.startswith("All 19 files are in chat-lab already; nothing was changed.")
+    assert chatlab("init").output.startswith("All 21 files are in chat-lab already; nothing was changed.")
     assert all_files(Path("chat-lab")) == before
 
 
@@ -136,7 +136,7 @@ def test_the_other_track_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
     said = chatlab("init", ".", "--track", "typescript").output
     assert re.findall(r"^  (\S.*)$", said, re.MULTILINE) == [
         "npm ci --prefix exercises/typescript",
-        "chatlab check 1 --track typescript",
+        "chatlab watch 1 --track typescript",
         "chatlab hint 1 --track typescript",
     ]
     assert Path("exercises/typescript/src/pub-sub.ts").is_file()
