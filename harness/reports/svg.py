@@ -6,6 +6,7 @@ read their title and description.
 
 from __future__ import annotations
 
+import base64
 import zlib
 from collections.abc import Sequence
 from itertools import pairwise
@@ -20,11 +21,18 @@ FONT = 12
 
 
 class Drawing:
-    """A finished picture. Notebooks show it; `str(drawing)` is the SVG file."""
+    """A finished picture. Notebooks show it; `str(drawing)` is the SVG file.
 
-    def __init__(self, svg: str, title: str) -> None:
+    `name` is made from all that is in it, so that two drawings with one name are the same. `description` is the
+    picture as text.
+    """
+
+    def __init__(self, svg: str, title: str, description: str, name: str, width: str) -> None:
         self._svg = svg
+        self._width = width
         self.title = title
+        self.description = description
+        self.name = name
 
     def __str__(self) -> str:
         return self._svg
@@ -32,9 +40,14 @@ class Drawing:
     def __repr__(self) -> str:
         return f"<drawing: {self.title}>"
 
-    def _repr_svg_(self) -> str:
-        """The SVG, as notebooks ask for it."""
-        return self._svg
+    def _repr_html_(self) -> str:
+        """An image that is no wider than its column. A notebook that is not trusted shows no SVG of its own."""
+        data = base64.b64encode(self._svg.encode(errors="replace")).decode()
+        told = escape(legible(f"{self.title}. {self.description}"), {'"': "&quot;"})
+        return (
+            f'<img class="{self.name}" src="data:image/svg+xml;base64,{data}" alt="{told}"'
+            f' width="{self._width}" style="max-width:100%;height:auto">'
+        )
 
 
 class Sheet:
@@ -180,7 +193,7 @@ class Sheet:
             f'<desc id="{name}-d">{_xml(self._description)}</desc>\n'
             f'<rect width="{width}" height="{height}" fill="white"/>\n{body}\n</svg>\n'
         )
-        return Drawing(svg, self._title)
+        return Drawing(svg, self._title, self._description, name, width)
 
 
 def shorten(text: str, width: int = 18) -> str:

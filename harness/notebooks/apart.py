@@ -1,0 +1,121 @@
+"""Calls a function in a child of this process, and returns its result.
+
+A scene is a function that somebody writes in a notebook, so it cannot be sent to another process. A fork has it
+already. And a simulation replaces the clock of its whole process, which a notebook's own threads look at; code
+that is tried out may also never return, and what it has changed must not stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pickle
+import select
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from msgspec import Struct
+
+T = TypeVar("T")
+
+SECONDS = 60.0
+"""Real seconds that a call may take."""
+_CHUNK = 2**16
+_exit = os._exit  # the real one, also where a simulation was abandoned
+
+
+class Failed(Exception):  # noqa: N818 - named for what it says
+    """The function raised an exception, which the text shows."""
+
+
+class Late(Exception):  # noqa: N818 - named for what it says
+    """The function had to be ended, since it took too long."""
+
+
+class _Outcome(Struct):
+    """What a child sends: the result, or what it raised; and what it has printed."""
+
+    result: object
+    raised: Exception | None
+    printed: str
+
+
+def apart(function: Callable[[], T], seconds: float = SECONDS) -> T:
+    """Call `function` in a child process, print what it prints, and return its result, which must be data.
+
+    Raises what it raises, if that can be sent to another process, else Failed; and Late after so many seconds.
+    """
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with warnings.catch_warnings():  # only this thread is in the child, which uses nothing of the others
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        _in_child(function, writer)
+    os.close(writer)
+    try:
+        data = _read(reader, time.monotonic() + seconds)
+    finally:
+        os.close(reader)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    if not data:
+        raise Failed(f"the process that played ended without a result (status {status})")
+    outcome: _Outcome = pickle.loads(data)
+    if outcome.printed:
+        print(outcome.printed, end="")
+    if outcome.raised is not None:
+        raise outcome.raised
+    return outcome.result  # type: ignore[return-value]
+
+
+def _in_child(function: Callable[[], object], writer: int) -> NoReturn:
+    """Call the function, write what came of it, and end without any clean-up: it all belongs to the parent."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches all processes of a notebook
+        printed = sys.stdout = io.StringIO()
+        result, raised = None, None
+        try:
+            result = function()
+        except Exception as error:
+            raised = error
+        data = _packed(result, raised, printed.getvalue())
+        while data:
+            data = data[os.write(writer, data) :]
+    finally:
+        _exit(0)
+
+
+def _packed(result: object, raised: Exception | None, printed: str) -> bytes:
+    if raised is not None:
+        told = "".join(traceback.format_exception(raised))
+        raised = raised if _survives(raised) else Failed(told)
+        raised.add_note(f"It was raised here:\n{told}")
+    return pickle.dumps(_Outcome(result, raised, printed))
+
+
+def _survives(error: Exception) -> bool:
+    """Whether an exception is the same in another process."""
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:
+        return False
+
+
+def _read(reader: int, deadline: float) -> bytes:
+    found = bytearray()
+    while True:
+        if not select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise Late
+        part = os.read(reader, _CHUNK)
+        if not part:
+            return bytes(found)
+        found += part
