@@ -376,7 +376,8 @@ class _Builder:
         said = self._arrived.get(("tag", tag))
         # After a retry, it may be the answer to the retry, which goes to one client alone.
         times = sum(count for (_, other), count in self._repeated.items() if other == tag)
-        is_retried = self.excerpt is not None and times > 1
+        is_copy = self._copies[client, f"message {what}"] > 0
+        is_retried = times > 1 and (self.excerpt is not None or is_copy)
         before = [said, self._done.get(tag)]
         self._hears(client, "message", label, what, number, before, odd=is_odd, alone=is_retried, tag=tag)
 
