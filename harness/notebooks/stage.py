@@ -23,10 +23,11 @@ from harness.history.events import History
 from harness.history.index import HistoryIndex
 from harness.judged.targets import ROOT, Target, choose, whole_server
 from harness.notebooks.apart import SECONDS, Late, apart
-from harness.notebooks.html import Question, Shown, folded
+from harness.notebooks.html import Question, Shown, folded, with_fallback
 from harness.notebooks.scenes import Scene, Setting, played_live, simulated
 from harness.reports import charts
 from harness.reports.causality import CALLS, SHOWN
+from harness.reports.scrubber import script, scrubber, style
 from harness.reports.spacetime import spacetime
 from harness.reports.svg import Drawing
 from harness.reports.words import Words
@@ -169,9 +170,11 @@ class Stage:
         """Who was shown to `watcher` as what, for so many heartbeats after each user's fault."""
         return charts.presence_timeline(events, watcher, room, users, heartbeats, title, self._said)
 
-    def scrubber(self, events: History, title: str, show: Sequence[str] = SHOWN) -> Shown | Drawing:
-        """The same diagram, which can be stepped through where scripts run."""
-        return self.spacetime(events, title, show)
+    def scrubber(self, events: History, title: str, show: Sequence[str] = SHOWN) -> Shown:
+        """The same diagram, which can be stepped through where scripts run, and is a picture elsewhere."""
+        made = scrubber(events, title, (*show, CALLS), Words(self._said, HistoryIndex(events).began.nonce))
+        html = f"<style>\n{style()}</style>\n{made.fragment}"
+        return with_fallback(made.drawing, html, script())
 
     def offline_after(self, events: History, watcher: str, room: str, user: str) -> str:
         """How many whole heartbeats after a user's fault `watcher` was shown that user as offline, if ever."""

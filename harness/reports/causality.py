@@ -62,6 +62,15 @@ class Moment:
     """Whether something is left out here."""
     at: float | None = None
     """When it was seen, in seconds since the run began; None if it is only inferred."""
+    event: history.Event | Fold | None = None
+    """What was being read when it was found: what was seen, or followed from that."""
+    mark: str = ""
+    """What is odd about a message, as the end of its label."""
+
+    @property
+    def unmarked(self) -> str:
+        """Its label without the mark."""
+        return self.label.removesuffix(self.mark)
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,13 @@ def causality(
     for event in events.events if isinstance(events, Excerpt) else calls_for_lane(events):
         builder.take(event)
     return builder.finish()
+
+
+def without_tag(content: str) -> str:
+    """What a message says, without the tag that those of the harness begin with."""
+    tag = tag_in(content)
+    found = content.lower().find(f"{tag}. ") if tag else -1
+    return content if found < 0 else content[found + len(f"{tag}. ") :]
 
 
 class _Builder:
@@ -216,7 +232,7 @@ class _Builder:
         self, client: str, label: str, after: Collection[Moment | None] = (), *, odd: bool = False
     ) -> Moment:
         lane = self.lanes.setdefault(client, [])
-        moment = Moment(client, label, odd=self._is_odd(odd), at=self._seen())
+        moment = Moment(client, label, odd=self._is_odd(odd), at=self._seen(), event=self._now)
         moment.after = [each for each in (*lane[-1:], *after, self._barrier) if each is not None]
         if sum(map(len, self.lanes.values())) < MOST:
             lane.append(moment)
@@ -225,7 +241,7 @@ class _Builder:
         return moment
 
     def _at_server(self, label: str, order: tuple[int, int, str], after: Collection[Moment | None]) -> Moment:
-        moment = Moment(SERVER, label, order)
+        moment = Moment(SERVER, label, order, event=self._now)
         if label:
             moment.at, moment.odd = self._seen(), self._is_odd(False)
         moment.after = [each for each in (*after, self._barrier) if each is not None]
@@ -372,14 +388,19 @@ class _Builder:
         is_odd = self._is_odd(bool(wrong) and not asked_for)
         marked = wrong and (is_odd or self.excerpt is None)
         quoted = self.texts.say("event.quoted", text=self._said(message.content))
-        label = f"#{number} {quoted}" + (f" {self._say(wrong)}" if marked else "")
+        mark = f" {self._say(wrong)}" if marked else ""
+        label = f"#{number} {quoted}{mark}"
         said = self._arrived.get(("tag", tag))
         # After a retry, it may be the answer to the retry, which goes to one client alone.
         times = sum(count for (_, other), count in self._repeated.items() if other == tag)
         is_copy = self._copies[client, f"message {what}"] > 0
         is_retried = times > 1 and (self.excerpt is not None or is_copy)
         before = [said, self._done.get(tag)]
-        self._hears(client, "message", label, what, number, before, odd=is_odd, alone=is_retried, tag=tag)
+        end = self._hears(
+            client, "message", label, what, number, before, odd=is_odd, alone=is_retried, tag=tag
+        )
+        if end is not None:
+            end.mark = mark
 
     def _hears(
         self,
@@ -393,13 +414,13 @@ class _Builder:
         odd: bool = False,
         alone: bool = False,
         tag: str = "",
-    ) -> None:
+    ) -> Moment | None:
         """A client receives something; unless `alone`, all its receivers share one moment of sending.
 
         That is the call of `publish` for the message with this tag, if there was one.
         """
         if kind not in self.show and not self._is_odd(False):
-            return
+            return None
         what = f"{kind} {what} {label if kind != 'message' else ''}"
         self._copies[client, what.strip()] += 1
         copy = (f"{what} {client}" if alone else what, self._copies[client, what.strip()])
@@ -415,6 +436,7 @@ class _Builder:
         end = self._on(client, label, after=[sent], odd=odd)
         end.heard = True
         self.arrows.append(Arrow(sent, end, replay=kind == "replay"))
+        return end
 
     def _about(self, users: list[str]) -> list[Moment | None]:
         """The moments that may have changed something about these users."""
@@ -427,9 +449,7 @@ class _Builder:
 
     def _said(self, content: str) -> str:
         """A message's content, without the tag that it begins with."""
-        tag = tag_in(content)
-        found = content.lower().find(f"{tag}. ") if tag else -1
-        return shorten(self._clean(content if found < 0 else content[found + len(f"{tag}. ") :]), 16)
+        return shorten(self._clean(without_tag(content)), 16)
 
     # --- numbers ----------------------------------------------------------------------------------
 

@@ -1,4 +1,6 @@
-"""The report as one HTML file, which needs no network and runs no script.
+"""The report as one HTML file, which needs no network, and says all that it has to say without scripts.
+
+The one script that it has, and allows, lets its diagrams be stepped through (`scrubber.py`).
 
 From top to bottom it has the verdict and the steps, then for each exercise what went wrong, with a diagram of
 the blamed events, and what happened as strips, times and a list of events.
@@ -32,7 +34,9 @@ from harness.reports.findings import (
 from harness.reports.jsonreport import receipt
 from harness.reports.malformed import pointed_at
 from harness.reports.markup import marked_up, paragraphs, safe
-from harness.reports.spacetime import spacetime
+from harness.reports.policy import policy
+from harness.reports.scrubber import DIAGRAM, script, scrubber, style
+from harness.reports.seen import Record
 from harness.reports.strip import strips
 from harness.reports.summary import Scene, Summary
 from harness.reports.svg import Drawing
@@ -56,19 +60,24 @@ _CAUSES = 10
 
 def page(summaries: list[Summary], texts: Texts, command: str) -> str:
     """The whole page, for one world or both. `command` is the command line that plays the same again."""
-    css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     headlines = [_headline(summary, texts) for summary in summaries]
     worlds = "\n".join(
         _world(summary, headline, texts) for summary, headline in zip(summaries, headlines, strict=True)
     )
+    css = "\n" + resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    code = ""
+    if DIAGRAM in worlds:
+        css += style()
+        code = f"\n{script()}"
+    run = f"<script>{code}</script>\n" if code else ""
     again = f"<h2>{safe(texts.say('page.again'))}</h2>\n<pre>{safe(command)}</pre>"
     return (
         f'<!doctype html>\n<html lang="{texts.language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"{failed_in(summaries)}\n"
-        f"<title>chatlab · {safe(' · '.join(headlines))}</title>\n<style>\n{css}</style>\n</head>\n<body>\n"
+        f"{policy(css, code)}\n{failed_in(summaries)}\n"
+        f"<title>chatlab · {safe(' · '.join(headlines))}</title>\n<style>{css}</style>\n</head>\n<body>\n"
         f'<a class="skip" href="#main">{safe(texts.say("page.skip"))}</a>\n'
-        f'<main id="main">\n{worlds}\n{again}\n</main>\n</body>\n</html>\n'
+        f'<main id="main">\n{worlds}\n{again}\n</main>\n{run}</body>\n</html>\n'
     )
 
 
@@ -152,18 +161,19 @@ def _run(run: Run, words: Words, scene: Scene | None, is_one_of_many: bool) -> s
     pieces = [f'<h2 id="exercise-{run.exercise}">{safe(title)}</h2>']
     if is_one_of_many:
         pieces.append(f'<p class="soft">{safe(say("page.one_of_many", seed=run.named_seed))}</p>')
+    index = HistoryIndex(run.history)
+    record = Record(run.history, index)
     pieces += [_first_cause(cause, words) for cause in first_causes(run, run.steps)[:_CAUSES]]
     for step in run.steps:
         if step.anomalies and not is_not_reached(step):
-            pieces += [_finding(run, step, alike, words) for alike in by_kind(step.anomalies)[:KINDS]]
+            pieces += [_finding(run, step, alike, words, record) for alike in by_kind(step.anomalies)[:KINDS]]
     if are_several(run.steps):
         pieces.append(f'<p class="soft">{safe(say("ui.together"))}</p>')
     pieces += paragraphs(f"{say('ui.note')} {note}" for note in notes_of(run, words))
     if scene is not None:
         pieces.append(_scene(scene, words))
     if not any(step.anomalies for step in run.steps):
-        pieces.append(_example(run, words))
-    index = HistoryIndex(run.history)
+        pieces.append(_example(run, words, record))
     guilty = blamed(run.history, _evidence(run))
     pieces += [_numbers(run, index, guilty, words), _presence(index, words), _times(run, index, words)]
     pieces.append(_shown_by_faults(run, words))
@@ -181,7 +191,7 @@ def _first_cause(cause: Cause, words: Words) -> str:
     return f"<p><strong>{marked_up(words.first_cause(cause))}</strong></p>{source}"
 
 
-def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words) -> str:
+def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words, record: Record) -> str:
     """One way in which a step failed."""
     say, anomaly = words.texts.say, alike[0]
     title = f"{step.step} · {words.title(anomaly)}"
@@ -200,7 +210,7 @@ def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words) -> 
         *(
             [_calls(anomaly, title, words)]
             if anomaly.is_of_a_contract
-            else [_diagram(found, moment, words), _listing(found, words)]
+            else [_diagram(found, moment, words, record), _listing(found, words)]
         ),
         "</article>",
     ]
@@ -241,11 +251,12 @@ def _scene(scene: Scene, words: Words) -> str:
     whole = Excerpt(list(run.history), guilty, set())
     replay = f"<pre>{safe(say('page.replay', path=scene.path))}</pre>" if scene.path else ""
     own = Words(words.texts, run.nonce)
-    pieces = [f"<h3>{safe(title)}</h3>", _diagram(whole, title, own), _listing(whole, own), replay]
+    diagram = _diagram(whole, title, own, Record(run.history))
+    pieces = [f"<h3>{safe(title)}</h3>", diagram, _listing(whole, own), replay]
     return "\n".join(piece for piece in pieces if piece)
 
 
-def _example(run: Run, words: Words) -> str:
+def _example(run: Run, words: Words, record: Record) -> str:
     """Part of a run in which nothing went wrong: a fault and what followed, if there was one."""
     moments = [min(run.history, key=_rank_as_example)] if run.history else []
     talkers = Counter(each.client for each in run.history if isinstance(each, Sent))
@@ -253,7 +264,7 @@ def _example(run: Run, words: Words) -> str:
     found = excerpt(run.history, moments, named=named, around=_AROUND_AN_EXAMPLE)
     is_fault = bool(moments) and _rank_as_example(moments[0]) < _QUIET
     title = words.texts.say("page.fault" if is_fault else "page.example")
-    diagram = _diagram(Excerpt(found.events, [], set()), title, words)
+    diagram = _diagram(Excerpt(found.events, [], set()), title, words, record)
     return f"<h3>{safe(title)}</h3>\n{diagram}" if diagram else ""
 
 
@@ -322,9 +333,11 @@ def _shown_by_faults(run: Run, words: Words) -> str:
 # --- small pieces ---------------------------------------------------------------------------------
 
 
-def _diagram(found: Excerpt, title: str, words: Words) -> str:
-    plain = title.replace("`", "")
-    return _figure(spacetime(found, plain, EVERYTHING, words.texts)) if found.events else ""
+def _diagram(found: Excerpt, title: str, words: Words, record: Record) -> str:
+    """A diagram that can be stepped through, of an excerpt from the history of `record`."""
+    if not found.events:
+        return ""
+    return scrubber(found, title.replace("`", ""), EVERYTHING, words, record).fragment
 
 
 def _listing(found: Excerpt, words: Words) -> str:

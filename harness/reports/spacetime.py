@@ -34,10 +34,13 @@ def spacetime(
     An excerpt also shows when each moment was seen, since the time between them may matter.
     """
     said = language or texts()
-    found = causality(events, show, said)
-    is_timed = isinstance(events, Excerpt)
+    return draw(causality(events, show, said), title, said, is_timed=isinstance(events, Excerpt))
+
+
+def draw(found: Causality, title: str, said: Texts, *, is_timed: bool) -> Drawing:
+    """Draw the moments of a history, or of an excerpt, which are those with times."""
     extra = TIMED if is_timed else 0
-    places = _places(found.lanes, extra)
+    places = places_of(found.lanes, is_timed=is_timed)
     rows = 1 + max((moment.rank for moment in found.moments), default=0)
     width = 2 * (MARGIN + extra) + (LANE + extra) * len(found.lanes)
     bottom = TOP + ROW * rows
@@ -46,7 +49,7 @@ def spacetime(
         width,
         bottom + (40 if more else 20),
         title,
-        _as_text(found, more, said, odd="blamed" if isinstance(events, Excerpt) else "odd"),
+        _as_text(found, more, said, odd="blamed" if is_timed else "odd"),
     )
     sheet.text(12, 22, title, bold=True)
     for lane, x in places.items():
@@ -58,7 +61,7 @@ def spacetime(
     for arrow in found.arrows:
         start, end = arrow.start, arrow.end
         colour = ALARM if end.odd else INK
-        ends = (places[start.lane], _height(start), places[end.lane], _height(end))
+        ends = (places[start.lane], height_of(start), places[end.lane], height_of(end))
         sheet.arrow(*ends, colour, dashed=arrow.replay)
     for moment in found.moments:
         if moment.fold:
@@ -70,33 +73,35 @@ def spacetime(
     return sheet.finish()
 
 
-def _places(lanes: list[str], extra: float) -> dict[str, float]:
-    """The position of each lane: the server in the middle, the clients in their order around it."""
+def places_of(lanes: list[str], *, is_timed: bool) -> dict[str, float]:
+    """Pixels from the left to each lane: the server in the middle, the clients in their order around it."""
+    extra = TIMED if is_timed else 0
     left = (len(lanes) + 1) // 2
     order = [*lanes[:left], SERVER, *lanes[left:]]
     return {lane: MARGIN + extra + (LANE + extra) * number for number, lane in enumerate(order)}
 
 
-def _height(moment: Moment) -> float:
+def height_of(moment: Moment) -> float:
+    """Where a moment is, in pixels from the top."""
     return TOP + ROW * moment.rank
 
 
 def _band(sheet: Sheet, band: Band, places: dict[str, float], bottom: float) -> None:
-    x, top = places[band.start.lane], _height(band.start)
-    end = bottom if band.end is None else _height(band.end)
+    x, top = places[band.start.lane], height_of(band.start)
+    end = bottom if band.end is None else height_of(band.end)
     sheet.box(x - 8, top, 16, end - top, "#eee", hatched=True)
 
 
 def _fold(sheet: Sheet, moment: Moment, width: float) -> None:
     """A line across all lanes, where events are left out."""
-    y = _height(moment)
+    y = height_of(moment)
     sheet.line(8, y, width - 8, y, FAINT, dashed=True)
     sheet.text(12, y - 4, moment.label, FAINT)
 
 
 def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], said: Texts, *, is_timed: bool) -> None:
     """A dot, with its label on the side away from the server. What is odd has a ring."""
-    x, y = places[moment.lane], _height(moment)
+    x, y = places[moment.lane], height_of(moment)
     colour = ALARM if moment.odd else INK
     sheet.dot(x, y, colour)
     if moment.label == "":

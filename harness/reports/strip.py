@@ -37,6 +37,9 @@ class Span:
     first: int
     last: int
 
+    def __contains__(self, number: int) -> bool:
+        return self.first <= number <= self.last
+
     def __str__(self) -> str:
         return f"{self.first}" if self.first == self.last else f"{self.first}–{self.last}"
 
@@ -102,7 +105,7 @@ def _follow(row: Row, replay: list[int], heard: list[Heard], everything: set[int
         newest = max(newest, number)
     if seen or replay:
         begin, end = min(seen | set(replay)), max(newest, *replay, 0)
-        row.holes += _between([n for n in sorted(everything | {begin, end}) if begin <= n <= end])
+        row.holes += between([n for n in sorted(everything | {begin, end}) if begin <= n <= end])
 
 
 def _spans(numbers: Collection[int]) -> list[Span]:
@@ -116,8 +119,8 @@ def _spans(numbers: Collection[int]) -> list[Span]:
     return found
 
 
-def _between(numbers: Sequence[int]) -> list[Span]:
-    """What is missing between numbers that rise."""
+def between(numbers: Sequence[int]) -> list[Span]:
+    """What is missing between numbers that rise, each span of it."""
     return [Span(one + 1, other - 1) for one, other in pairwise(numbers) if other > one + 1]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -16,6 +17,7 @@ from harness.history.index import HistoryIndex
 from harness.reports.charts import histogram
 from harness.reports.events import MOST, events_as_html
 from harness.reports.page import page
+from harness.reports.scrubber import script
 from harness.reports.strip import MOST_CLIENTS, Row, Span, rows, strips
 from harness.reports.summary import Scene, Summary
 from harness.reports.terminal import Terminal
@@ -27,6 +29,7 @@ from tests.harness.reports.runs import RED, run_of, story_of, summary_of, swappe
 from tests.harness.stories import NONCE, PROPERTY, Story
 
 _VOID = {"meta", "br", "link", "img"}
+_SCRIPT = re.compile(r"<script(?: type=\"(?P<kind>[^\"]*)\")?>(?P<inside>.*?)</script>", re.DOTALL)
 _OPTIONAL = {"tr", "td", "th", "thead", "tbody"}
 
 
@@ -65,15 +68,27 @@ class _Reader(HTMLParser):
 
 
 def page_of(summary: Summary, lang: str = "en") -> str:
-    """The page, which must be well-formed, load nothing, and have no id twice."""
+    """The page, which must be well-formed, load nothing, run nothing but our script, and have no id twice."""
     text = page([summary], texts(lang), "chatlab check 2 --seed 7")
     read = _Reader(text)
     assert read.outside == []
-    assert "<script" not in text
+    found = list(_SCRIPT.finditer(text))
+    assert text.count("<script") == text.count("</script") == len(found)
+    assert {each["inside"].strip() for each in found if each["kind"] is None} <= {script().strip()}
+    for each in found:
+        assert each["kind"] in (None, "application/json")
+        if each["kind"]:
+            assert json.loads(each["inside"])["steps"]
     assert "url(" not in text
     assert len(read.ids) == len(set(read.ids))
     assert {link[1:] for link in read.links} <= set(read.ids)
     return text
+
+
+def _texts_in(value: Any) -> str:
+    """All texts in a JSON value, without the keys of its objects."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return value if isinstance(value, str) else " ".join(map(_texts_in, inside))
 
 
 # --- the page -------------------------------------------------------------------------------------
@@ -154,6 +169,7 @@ def test_a_page_is_in_one_language() -> None:
     text = page_of(summary_of(swapped()), "fr")
     assert '<html lang="fr">' in text
     prose = re.sub(r"<style>.*?</style>", "", text, flags=re.S)
+    prose = _SCRIPT.sub(lambda found: _texts_in(json.loads(found["inside"])) if found["kind"] else "", prose)
     assert "�" not in text, "spaces that do not break are spaces"
     assert "\u00a0" in text
     for word in ("the", "and", "events", "late", "steps", "heard", "received", "server", "Numbers"):
