@@ -81,7 +81,7 @@ def with_fallback(picture: Drawing, html: str, script: str) -> Shown:
 def folded(shown: Sequence[Drawing | Shown], answers: Sequence[tuple[Question, str]], said: Texts) -> Shown:
     """Below a line that opens them: for each question what came of it, and what is to be seen."""
     rows = "\n".join(_answer(question, was, said) for question, was in answers)
-    pictures = "\n".join(f"<div>{each._repr_html_()}</div>" for each in shown)
+    pictures = "\n".join(f'<div style="overflow-x:auto">{each._repr_html_()}</div>' for each in shown)
     html = (
         f'<details class="chatlab-fold" style="{_BOX}"><summary style="cursor:pointer"><b>'
         f"{escape(said.say('notebook.open'))}</b></summary>\n{rows}\n{pictures}\n</details>\n{_COMPARE}"

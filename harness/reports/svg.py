@@ -18,6 +18,8 @@ INK, FAINT, ALARM = "#222", "#767676", "#b00020"
 """Colours: of what is drawn, of guides, and of what is wrong."""
 FONT = 12
 """Pixels."""
+READABLE = 0.8
+"""The smallest size of a drawing at which its texts can be read; what is wider than its column is scrolled."""
 
 
 class Drawing:
@@ -44,9 +46,10 @@ class Drawing:
         """An image that is no wider than its column. A notebook that is not trusted shows no SVG of its own."""
         data = base64.b64encode(self._svg.encode(errors="replace")).decode()
         told = escape(legible(f"{self.title}. {self.description}"), {'"': "&quot;"})
+        least = float(self._width) * READABLE
         return (
             f'<img class="{self.name}" src="data:image/svg+xml;base64,{data}" alt="{told}"'
-            f' width="{self._width}" style="max-width:100%;height:auto">'
+            f' width="{self._width}" style="max-width:max(100%,{_px(least)}px);height:auto">'
         )
 
 

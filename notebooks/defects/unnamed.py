@@ -16,11 +16,11 @@ class MessageStore:
         path = data_dir / "messages.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith("\n")]  # SIGKILL may have torn the last one
-        path.write_text("".join(whole), encoding="utf-8")
         for line in whole:
             message = Message(*json.loads(line))
             self._rooms[message.room].append(message)
         self._file = path.open("a", encoding="utf-8")
+        self._file.truncate(len("".join(whole).encode()))
 
     async def save(self, messages: list[Message]) -> None:
         """Write, and keep in memory."""
