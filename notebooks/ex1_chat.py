@@ -16,14 +16,14 @@
 #
 # [In English](ex1_chat.ipynb)
 #
-# Un serveur de chat est un système **publish/subscribe** : les clients *s'abonnent* à des salles, et ce qui est
-# *publié* dans une salle va à ses abonnés, une fois à chacun, et à personne d'autre. (PROTOCOL.md appelle cela
-# les règles O et I.)
+# Un serveur de chat est un système **publish/subscribe** : les clients *s'abonnent* à des salles, et ce qui
+# est *publié* dans une salle va à ses abonnés, une fois à chacun, et à personne d'autre. (PROTOCOL.md appelle
+# cela les règles O et I.)
 #
-# Ci-dessous, des personnes simulées jouent une scène sur le serveur de référence, en temps virtuel. Nous regardons
-# ce qui s'est passé dans un **diagramme espace-temps**, comme Lamport les a dessinés en 1978 : une ligne pour
-# chaque processus, une flèche pour chaque message. Le temps descend. Il est *logique* : un événement se trouve
-# sous tout ce qui peut l'avoir causé.
+# Ci-dessous, des personnes simulées jouent une scène sur le serveur de référence, en temps virtuel. Nous
+# regardons ce qui s'est passé dans un **diagramme espace-temps**, comme Lamport les a dessinés en 1978 : une
+# ligne pour chaque processus, une flèche pour chaque message. Le temps descend. Il est *logique* : un
+# événement se trouve sous tout ce qui peut l'avoir causé.
 
 # %%
 from harness.notebooks import Stage, heard, say, settle
@@ -40,8 +40,8 @@ stage = Stage(1, "en")  # Stage(1, "en", live=True) plays on a real server
 # %% [markdown] lang="fr"
 # ## La scène
 #
-# Alice et Bob sont dans la salle *rouge*, Carol est dans *bleu*. Bob est impatient et **entre une deuxième fois
-# dans rouge**. Puis il en sort, et Carol perd sa connexion.
+# Alice et Bob sont dans la salle *rouge*, Carol est dans *bleu*. Bob est impatient et **entre une deuxième
+# fois dans rouge**. Puis il en sort, et Carol perd sa connexion.
 
 
 # %%
@@ -72,11 +72,12 @@ async def scene(world):
 
 
 # %% [markdown] lang="en"
-# **Predict first.** Alice says three things. Who is told that Bob left, and who is told that Carol is gone? And:
+# **Predict first.** Alice says three things. Who is told that Bob left, and who is told that Carol is gone?
+# And:
 
 # %% [markdown] lang="fr"
-# **Prédisez d'abord.** Alice dit trois choses. Qui apprend que Bob est sorti, et qui apprend que Carol n'est plus
-# là ? Et :
+# **Prédisez d'abord.** Alice dit trois choses. Qui apprend que Bob est sorti, et qui apprend que Carol n'est
+# plus là ? Et :
 
 # %%
 stage.ask("bob", "How many messages does Bob receive?", 0, 1, 2, 3)
@@ -106,10 +107,11 @@ stage.reveal(diagram, bob=len(heard(right, "bob")))
 # <details><summary>Pourquoi</summary>
 #
 # Bob reçoit un message, « bonjour », et une seule fois : entrer deux fois revient à entrer une fois. Une fois
-# sorti, il n'entend plus rien de *rouge*. Carol n'en reçoit aucun, car elle est dans une autre salle. Alice apprend
-# que Bob est sorti. Personne n'apprend rien de Carol, puisque personne d'autre n'est dans *bleu*.
+# sorti, il n'entend plus rien de *rouge*. Carol n'en reçoit aucun, car elle est dans une autre salle. Alice
+# apprend que Bob est sorti. Personne n'apprend rien de Carol, puisque personne d'autre n'est dans *bleu*.
 #
-# Alice entend aussi ses propres messages. C'est ainsi qu'elle apprend leurs numéros, et qu'ils ont été acceptés.
+# Alice entend aussi ses propres messages. C'est ainsi qu'elle apprend leurs numéros, et qu'ils ont été
+# acceptés.
 # </details>
 #
 # ## Un défaut
@@ -131,8 +133,9 @@ stage.ask("bob_again", "How many messages does Bob receive now?", 1, 2, 3, 4)
 
 # %%
 wrong = await stage.perform(scene, pubsub="defects/pubsub.py")
-steps = stage.scrubber(wrong, "Who joins twice is on the list twice", show=("join", "message", "notice"))
-# fr: steps = stage.scrubber(wrong, "Qui entre deux fois est deux fois sur la liste", show=("join", "message", "notice"))
+title = "Who joins twice is on the list twice"
+# fr: title = "Qui entre deux fois est deux fois sur la liste"
+steps = stage.scrubber(wrong, title, show=("join", "message", "notice"))
 stage.reveal(steps, bob_again=len(heard(wrong, "bob")))
 
 # %% [markdown] lang="en"
@@ -149,17 +152,17 @@ stage.reveal(steps, bob_again=len(heard(wrong, "bob")))
 # %% [markdown] lang="fr"
 # <details><summary>Ce qu'il faut remarquer</summary>
 #
-# Bob entend « bonjour » **de nouveau** : le même numéro arrive deux fois. Et il entend encore tout ce qui est dit
-# après sa sortie, parce que `list.remove` n'enlève qu'une entrée sur deux. Une question oubliée, et deux promesses
-# sont rompues, dont la seconde viole aussi la vie privée de quelqu'un. Ajouter à un *ensemble* est **idempotent**
-# (deux fois revient à une fois) ; ajouter à une liste ne l'est pas. Dans un réseau qui peut répéter les choses, cela
-# vaut beaucoup.
+# Bob entend « bonjour » **de nouveau** : le même numéro arrive deux fois. Et il entend encore tout ce qui est
+# dit après sa sortie, parce que `list.remove` n'enlève qu'une entrée sur deux. Une question oubliée, et deux
+# promesses sont rompues, dont la seconde viole aussi la vie privée de quelqu'un. Ajouter à un *ensemble* est
+# **idempotent** (deux fois revient à une fois) ; ajouter à une liste ne l'est pas. Dans un réseau qui peut
+# répéter les choses, cela vaut beaucoup.
 # </details>
 #
 # La vérification du kit le trouve aussi :
 
 # %%
-stage.verdict("duplicate", "pubsub", pubsub="defects/pubsub.py")
+await stage.verdict("duplicate", "pubsub", pubsub="defects/pubsub.py")
 
 # %% [markdown] lang="en"
 # ## Your turn
@@ -169,7 +172,8 @@ stage.verdict("duplicate", "pubsub", pubsub="defects/pubsub.py")
 # %% [markdown] lang="fr"
 # ## À vous
 #
-# L'[exercice 1](../exercises/ex1_chat/README.fr.md) est d'écrire ce composant. La cellule suivante vérifie le vôtre :
+# L'[exercice 1](../exercises/ex1_chat/README.fr.md) est d'écrire ce composant. La cellule suivante vérifie le
+# vôtre :
 
 # %% tags=["own"]
 await stage.check()

@@ -15,10 +15,11 @@
 #
 # [In English](ex2_ordering.ipynb)
 #
-# Deux personnes parlent au même moment. Laquelle était la première ? Aucune ne peut le dire, car aucune n'avait
-# entendu l'autre : les deux messages sont **concurrents**. Il faut donc que quelqu'un décide. Notre serveur a un
-# **séquenceur**, qui donne un numéro à chaque message d'une salle, et tous reçoivent les messages dans l'ordre de
-# ces numéros. Cette promesse s'appelle **diffusion totalement ordonnée** (*total order broadcast*).
+# Deux personnes parlent au même moment. Laquelle était la première ? Aucune ne peut le dire, car aucune
+# n'avait entendu l'autre : les deux messages sont **concurrents**. Il faut donc que quelqu'un décide. Notre
+# serveur a un **séquenceur**, qui donne un numéro à chaque message d'une salle, et tous reçoivent les
+# messages dans l'ordre de ces numéros. Cette promesse s'appelle **diffusion totalement ordonnée** (*total
+# order broadcast*).
 #
 # Donner des numéros dans l'ordre est facile. *Livrer* dans cet ordre, c'est l'exercice.
 
@@ -39,9 +40,10 @@ stage = Stage(2, "en")  # Stage(2, "en", live=True) plays on a real server
 # %% [markdown] lang="fr"
 # ## La scène, sur un disque lent
 #
-# Chaque message doit être enregistré avant que quelqu'un le reçoive (règle D). Notre panne est un disque lent de
-# temps en temps : **le troisième enregistrement prend un cinquième de seconde de plus**. Alice et Bob disent « un »
-# et « deux », l'un après l'autre. Puis Alice dit « trois » ; et pendant qu'on l'enregistre, Bob dit « quatre ».
+# Chaque message doit être enregistré avant que quelqu'un le reçoive (règle D). Notre panne est un disque lent
+# de temps en temps : **le troisième enregistrement prend un cinquième de seconde de plus**. Alice et Bob
+# disent « un » et « deux », l'un après l'autre. Puis Alice dit « trois » ; et pendant qu'on l'enregistre, Bob
+# dit « quatre ».
 
 
 # %%
@@ -73,8 +75,8 @@ async def scene(world):
 # **Predict first.** “four” could be saved at once, while the disk is still busy with “three”.
 
 # %% [markdown] lang="fr"
-# **Prédisez d'abord.** « quatre » pourrait être enregistré tout de suite, pendant que le disque est encore occupé
-# par « trois ».
+# **Prédisez d'abord.** « quatre » pourrait être enregistré tout de suite, pendant que le disque est encore
+# occupé par « trois ».
 
 # %%
 stage.ask("carol", "In which order does Carol receive the numbers?", "1 2 3 4", "1 2 4 3", "1 2 4")
@@ -103,8 +105,9 @@ stage.reveal(diagram, carol=" ".join(map(str, heard(right, "carol"))))
 # %% [markdown] lang="fr"
 # <details><summary>Pourquoi</summary>
 #
-# « quatre » attend. Le séquenceur sert la file de la salle message après message : numéroter, enregistrer, publier.
-# Bob paie pour l'enregistrement lent d'Alice. C'est le prix d'un seul ordre ; on l'appelle *head-of-line blocking*.
+# « quatre » attend. Le séquenceur sert la file de la salle message après message : numéroter, enregistrer,
+# publier. Bob paie pour l'enregistrement lent d'Alice. C'est le prix d'un seul ordre ; on l'appelle
+# *head-of-line blocking*.
 #
 # Remarquez aussi ce que le diagramme n'affirme pas : Alice et Bob ont dit « trois » et « quatre » sans s'être
 # entendus. Aucune flèche ne mène de l'un à l'autre ; l'ordre entre les deux a été fait par le serveur.
@@ -125,7 +128,7 @@ stage.source("defects/sequencer.py", "accept")
 
 # %%
 stage.ask("carol_again", "In which order does Carol receive the numbers now?", "1 2 3 4", "1 2 4 3", "1 2 4")
-# fr: stage.ask("carol_again", "Dans quel ordre Carol les reçoit-elle maintenant ?", "1 2 3 4", "1 2 4 3", "1 2 4")
+# fr: stage.ask("carol_again", "Et maintenant, dans quel ordre ?", "1 2 3 4", "1 2 4 3", "1 2 4")
 
 # %%
 wrong = await stage.perform(scene, store="slow_disk.py", sequencer="defects/sequencer.py")
@@ -136,8 +139,9 @@ stage.reveal(steps, carol_again=" ".join(map(str, heard(wrong, "carol"))))
 # %% [markdown] lang="en"
 # <details><summary>What to notice</summary>
 #
-# Follow the server's lane: it begins to save number 3, and at `await self._store.save(…)` the other session goes
-# on, saves number 4 and publishes it. The numbers are right, and the order in which they are published is not.
+# Follow the server's lane: it begins to save number 3, and at `await self._store.save(…)` the other session
+# goes on, saves number 4 and publishes it. The numbers are right, and the order in which they are published
+# is not.
 #
 # It is worse than an ugly screen: if Carol's connection breaks now, she asks for everything after the
 # newest number that she has seen, which is 4. She never gets number 3.
@@ -150,11 +154,12 @@ stage.reveal(steps, carol_again=" ".join(map(str, heard(wrong, "carol"))))
 # %% [markdown] lang="fr"
 # <details><summary>Ce qu'il faut remarquer</summary>
 #
-# Suivez la ligne du serveur : il commence à enregistrer le numéro 3, et à `await self._store.save(…)` l'autre session
-# continue, enregistre le numéro 4 et le publie. Les numéros sont justes, et l'ordre de publication ne l'est pas.
+# Suivez la ligne du serveur : il commence à enregistrer le numéro 3, et à `await self._store.save(…)` l'autre
+# session continue, enregistre le numéro 4 et le publie. Les numéros sont justes, et l'ordre de publication ne
+# l'est pas.
 #
-# C'est pire qu'un écran laid : si la connexion de Carol se rompt maintenant, elle demande tout ce qui suit le numéro
-# le plus récent qu'elle a vu, c'est-à-dire 4. Elle n'aura jamais le numéro 3.
+# C'est pire qu'un écran laid : si la connexion de Carol se rompt maintenant, elle demande tout ce qui suit le
+# numéro le plus récent qu'elle a vu, c'est-à-dire 4. Elle n'aura jamais le numéro 3.
 #
 # Et aucun test avec un message à la fois ne l'aurait montré : il en faut deux en chemin.
 # </details>
@@ -162,19 +167,19 @@ stage.reveal(steps, carol_again=" ".join(map(str, heard(wrong, "carol"))))
 # La vérification du kit, sur le même disque lent :
 
 # %%
-stage.verdict("reorder", "sequencer", store="slow_disk.py", sequencer="defects/sequencer.py")
+await stage.verdict("reorder", "sequencer", store="slow_disk.py", sequencer="defects/sequencer.py")
 
 # %% [markdown] lang="en"
 # ## What order costs
 #
-# The slowest delivery of each message, in milliseconds of virtual time. In the right server number 4 waits for
-# number 3.
+# The slowest delivery of each message, in milliseconds of virtual time. In the right server number 4 waits
+# for number 3.
 
 # %% [markdown] lang="fr"
 # ## Ce que coûte l'ordre
 #
-# La livraison la plus lente de chaque message, en millisecondes de temps virtuel. Dans le serveur juste, le numéro 4
-# attend le numéro 3.
+# La livraison la plus lente de chaque message, en millisecondes de temps virtuel. Dans le serveur juste, le
+# numéro 4 attend le numéro 3.
 
 
 # %%
@@ -195,8 +200,8 @@ chart(series, "From sender to the last member", "message number", "milliseconds"
 # %% [markdown] lang="fr"
 # ## À vous
 #
-# L'[exercice 2](../exercises/ex2_ordering/README.fr.md) est d'écrire ce composant. La cellule suivante vérifie le
-# vôtre :
+# L'[exercice 2](../exercises/ex2_ordering/README.fr.md) est d'écrire ce composant. La cellule suivante
+# vérifie le vôtre :
 
 # %% tags=["own"]
 await stage.check()

@@ -16,13 +16,13 @@
 #
 # [In English](ex3_presence.ipynb)
 #
-# Une machine qui a perdu son réseau n'envoie rien, pas même un adieu. Une machine qui se tait n'envoie rien non
-# plus. De l'extérieur, *mort* et *lent* se ressemblent. Tout ce qu'on peut faire est deviner, et la partie qui devine
-# s'appelle un **détecteur de pannes**. Le nôtre demande de temps en temps un signe de vie (un **heartbeat**), et
-# tient pour parti celui qui s'est tu pendant un **timeout**.
+# Une machine qui a perdu son réseau n'envoie rien, pas même un adieu. Une machine qui se tait n'envoie rien
+# non plus. De l'extérieur, *mort* et *lent* se ressemblent. Tout ce qu'on peut faire est deviner, et la
+# partie qui devine s'appelle un **détecteur de pannes**. Le nôtre demande de temps en temps un signe de vie
+# (un **heartbeat**), et tient pour parti celui qui s'est tu pendant un **timeout**.
 #
-# On lui demande deux choses (Chandra et Toueg, 1996) : d'être *complet*, pour que les morts soient découverts un
-# jour, et d'être *exact*, pour que les vivants soient laissés en paix.
+# On lui demande deux choses (Chandra et Toueg, 1996) : d'être *complet*, pour que les morts soient découverts
+# un jour, et d'être *exact*, pour que les vivants soient laissés en paix.
 
 # %%
 from harness.history.faults import GO_SILENT
@@ -41,9 +41,9 @@ stage = Stage(3, "en")  # Stage(3, "en", live=True) plays on a real server
 # %% [markdown] lang="fr"
 # ## La scène
 #
-# Alice observe une salle. **La connexion de Rhea est réinitialisée** (*reset*) : sa machine l'apprend, et celle du
-# serveur aussi. **Vera devient muette** : sa socket reste ouverte, et il n'en vient plus rien. Ici, un heartbeat est
-# envoyé deux fois par seconde, et le timeout est de trois heartbeats.
+# Alice observe une salle. **La connexion de Rhea est réinitialisée** (*reset*) : sa machine l'apprend, et
+# celle du serveur aussi. **Vera devient muette** : sa socket reste ouverte, et il n'en vient plus rien. Ici,
+# un heartbeat est envoyé deux fois par seconde, et le timeout est de trois heartbeats.
 
 # %%
 BEATS = 6
@@ -71,7 +71,8 @@ async def scene(world):
 # **Predict first.** Alice will be shown at once that Rhea is offline, since a reset is news. And Vera?
 
 # %% [markdown] lang="fr"
-# **Prédisez d'abord.** Alice verra tout de suite que Rhea est hors ligne, car un reset est une nouvelle. Et Vera ?
+# **Prédisez d'abord.** Alice verra tout de suite que Rhea est hors ligne, car un reset est une nouvelle. Et
+# Vera ?
 
 # %%
 stage.ask("vera", "After how many heartbeats is Vera shown as offline?", 0, 1, 3, "never")
@@ -79,8 +80,9 @@ stage.ask("vera", "After how many heartbeats is Vera shown as offline?", 0, 1, 3
 
 # %%
 right = await stage.perform(scene)
-seen = stage.presence(right, "alice", "lobby", ("alice", "rhea", "vera"), BEATS, "The reference server")
-# fr: seen = stage.presence(right, "alice", "lobby", ("alice", "rhea", "vera"), BEATS, "Le serveur de référence")
+users = ("alice", "rhea", "vera")
+seen = stage.presence(right, "alice", "lobby", users, BEATS, "The reference server")
+# fr: seen = stage.presence(right, "alice", "lobby", users, BEATS, "Le serveur de référence")
 diagram = stage.spacetime(right, "The same, in logical time", show=("join", "presence"))
 # fr: diagram = stage.spacetime(right, "La même chose, en temps logique", show=("join", "presence"))
 stage.reveal(seen, diagram, vera=stage.offline_after(right, "alice", "lobby", "vera"))
@@ -88,10 +90,10 @@ stage.reveal(seen, diagram, vera=stage.offline_after(right, "alice", "lobby", "v
 # %% [markdown] lang="en"
 # <details><summary>Why</summary>
 #
-# Vera only after the timeout, for nothing *happens* when a client goes silent; what the server notices is that
-# something does *not* happen. No arrow leads from Vera to the server before its sweep declares her offline: it is the
-# absence of arrows that is judged. The reference shows her as away on the way there. A shorter timeout would find
-# her sooner, and would sometimes declare somebody dead who was just slow.
+# Vera only after the timeout, for nothing *happens* when a client goes silent; what the server notices is
+# that something does *not* happen. No arrow leads from Vera to the server before its sweep declares her
+# offline: it is the absence of arrows that is judged. The reference shows her as away on the way there. A
+# shorter timeout would find her sooner, and would sometimes declare somebody dead who was just slow.
 # </details>
 #
 # ## One defect
@@ -102,16 +104,17 @@ stage.reveal(seen, diagram, vera=stage.offline_after(right, "alice", "lobby", "v
 # %% [markdown] lang="fr"
 # <details><summary>Pourquoi</summary>
 #
-# Vera seulement après le timeout, car rien ne *se passe* quand un client devient muet ; ce que le serveur remarque,
-# c'est que quelque chose ne se passe *pas*. Aucune flèche ne mène de Vera au serveur avant que son `sweep` la déclare
-# offline : c'est l'absence de flèches qui est jugée. La référence la montre away en chemin. Un timeout plus court la
-# trouverait plus tôt, et déclarerait parfois mort quelqu'un qui était juste lent.
+# Vera seulement après le timeout, car rien ne *se passe* quand un client devient muet ; ce que le serveur
+# remarque, c'est que quelque chose ne se passe *pas*. Aucune flèche ne mène de Vera au serveur avant que son
+# `sweep` la déclare offline : c'est l'absence de flèches qui est jugée. La référence la montre away en
+# chemin. Un timeout plus court la trouverait plus tôt, et déclarerait parfois mort quelqu'un qui était juste
+# lent.
 # </details>
 #
 # ## Un défaut
 #
-# Le serveur envoie des heartbeats. Ce gestionnaire raisonne : « nous avons pu lui en envoyer un, et il n'y a pas eu
-# d'erreur, donc il est là ».
+# Le serveur envoie des heartbeats. Ce gestionnaire raisonne : « nous avons pu lui en envoyer un, et il n'y a
+# pas eu d'erreur, donc il est là ».
 
 # %%
 stage.source("defects/presence.py", "sweep")
@@ -124,13 +127,13 @@ stage.source("defects/presence.py", "sweep")
 
 # %%
 stage.ask("vera_again", "After how many heartbeats is Vera shown as offline now?", 0, 1, 3, "never")
-# fr: stage.ask("vera_again", "Après combien de heartbeats Vera est-elle offline maintenant ?", 0, 1, 3, "jamais")
+# fr: stage.ask("vera_again", "Et maintenant, après combien de heartbeats ?", 0, 1, 3, "jamais")
 
 # %%
 wrong = await stage.perform(scene, presence="defects/presence.py")
-users = ("alice", "rhea", "vera")
-seen = stage.presence(wrong, "alice", "lobby", users, BEATS, "The server's own heartbeat counts as life")
-# fr: seen = stage.presence(wrong, "alice", "lobby", users, BEATS, "Le heartbeat du serveur compte comme vie")
+title = "The server's own heartbeat counts as life"
+# fr: title = "Le heartbeat du serveur compte comme vie"
+seen = stage.presence(wrong, "alice", "lobby", users, BEATS, title)
 steps = stage.scrubber(wrong, "The same, in logical time", show=("join", "presence"))
 # fr: steps = stage.scrubber(wrong, "La même chose, en temps logique", show=("join", "presence"))
 stage.reveal(seen, steps, vera_again=stage.offline_after(wrong, "alice", "lobby", "vera"))
@@ -149,15 +152,16 @@ stage.reveal(seen, steps, vera_again=stage.offline_after(wrong, "alice", "lobby"
 # %% [markdown] lang="fr"
 # <details><summary>Ce qu'il faut remarquer</summary>
 #
-# Rhea est découverte comme avant, parce que son reset est un événement. Vera reste pour toujours, un **zombie** :
-# *envoyer* réussit tant que les tampons du système prennent les octets, et ne dit rien de l'autre côté. Ce détecteur
-# est exact (il ne soupçonne jamais les vivants), mais pas complet. Seul ce qui vient *d'un* client montre qu'il vit.
+# Rhea est découverte comme avant, parce que son reset est un événement. Vera reste pour toujours, un
+# **zombie** : *envoyer* réussit tant que les tampons du système prennent les octets, et ne dit rien de
+# l'autre côté. Ce détecteur est exact (il ne soupçonne jamais les vivants), mais pas complet. Seul ce qui
+# vient *d'un* client montre qu'il vit.
 # </details>
 #
 # La vérification du kit :
 
 # %%
-stage.verdict("zombie_presence", "presence", presence="defects/presence.py")
+await stage.verdict("zombie_presence", "presence", presence="defects/presence.py")
 
 # %% [markdown] lang="en"
 # ## Your turn
@@ -167,8 +171,8 @@ stage.verdict("zombie_presence", "presence", presence="defects/presence.py")
 # %% [markdown] lang="fr"
 # ## À vous
 #
-# L'[exercice 3](../exercises/ex3_presence/README.fr.md) est d'écrire ce composant. La cellule suivante vérifie le
-# vôtre :
+# L'[exercice 3](../exercises/ex3_presence/README.fr.md) est d'écrire ce composant. La cellule suivante
+# vérifie le vôtre :
 
 # %% tags=["own"]
 await stage.check()

@@ -15,12 +15,12 @@
 #
 # [In English](ex4_persistence.ipynb)
 #
-# Un serveur meurt. Pas en bon ordre, mais entre deux instructions : c'est ce que fait SIGKILL, et un noyau à court de
-# mémoire. Ce qui n'était que dans sa mémoire est perdu.
+# Un serveur meurt. Pas en bon ordre, mais entre deux instructions : c'est ce que fait SIGKILL, et un noyau à
+# court de mémoire. Ce qui n'était que dans sa mémoire est perdu.
 #
-# La **durabilité** est une promesse sur ce moment : *tout ce que quelqu'un a reçu est encore là après*. Pour la
-# tenir, on **écrit d'abord** : enregistrer, puis montrer. Les bases de données appellent ce fichier un *write-ahead
-# log*.
+# La **durabilité** est une promesse sur ce moment : *tout ce que quelqu'un a reçu est encore là après*. Pour
+# la tenir, on **écrit d'abord** : enregistrer, puis montrer. Les bases de données appellent ce fichier un
+# *write-ahead log*.
 
 # %%
 from harness.notebooks import Stage, heard, say, settle
@@ -38,9 +38,10 @@ stage = Stage(4, "en")  # Stage(4, "en", live=True) plays on a real server
 # %% [markdown] lang="fr"
 # ## La scène
 #
-# Alice et Bob disent trois choses. **Le serveur est tué**, et redémarré sur les mêmes données. Tous deux reviennent et
-# demandent ce qu'ils ont manqué. Alice n'a pas noté si « trois » avait été accepté, alors elle **le redit sous son
-# id**, comme le font les bons clients. Puis Bob dit « quatre », et Carol arrive et lit depuis le début.
+# Alice et Bob disent trois choses. **Le serveur est tué**, et redémarré sur les mêmes données. Tous deux
+# reviennent et demandent ce qu'ils ont manqué. Alice n'a pas noté si « trois » avait été accepté, alors elle
+# **le redit sous son id**, comme le font les bons clients. Puis Bob dit « quatre », et Carol arrive et lit
+# depuis le début.
 
 
 # %%
@@ -85,7 +86,8 @@ async def scene(world):
 # **Predict first.** Which number does Bob's “four” get? Who hears “three” a second time? And:
 
 # %% [markdown] lang="fr"
-# **Prédisez d'abord.** Quel numéro reçoit le « quatre » de Bob ? Qui entend « trois » une deuxième fois ? Et :
+# **Prédisez d'abord.** Quel numéro reçoit le « quatre » de Bob ? Qui entend « trois » une deuxième fois ? Et
+# :
 
 # %%
 stage.ask("carol", "Which numbers does Carol read?", "4", "3 4", "1 2 3 4", "1 2 3 4 5")
@@ -113,15 +115,16 @@ stage.reveal(diagram, carol=" ".join(map(str, heard(right, "carol"))))
 # %% [markdown] lang="fr"
 # <details><summary>Pourquoi</summary>
 #
-# « quatre » reçoit le numéro 4 : le compteur reprend à partir de ce qui est enregistré. Seule Alice entend « trois »
-# encore une fois, avec son ancien numéro 3 : le serveur connaît l'id, n'enregistre rien, et le lui dit simplement
-# (règle R). Avec un id, envoyer deux fois revient à envoyer une fois ; un client qui doute peut donc toujours
-# renvoyer. Carol lit de 1 à 4.
+# « quatre » reçoit le numéro 4 : le compteur reprend à partir de ce qui est enregistré. Seule Alice entend «
+# trois » encore une fois, avec son ancien numéro 3 : le serveur connaît l'id, n'enregistre rien, et le lui
+# dit simplement (règle R). Avec un id, envoyer deux fois revient à envoyer une fois ; un client qui doute
+# peut donc toujours renvoyer. Carol lit de 1 à 4.
 # </details>
 #
 # ## Un défaut
 #
-# Ce stockage garde les messages dans des listes. Il les écrit dans un fichier en bon ordre, quand le serveur s'arrête :
+# Ce stockage garde les messages dans des listes. Il les écrit dans un fichier en bon ordre, quand le serveur
+# s'arrête :
 
 # %%
 stage.source("defects/store.py", "save", "close")
@@ -159,9 +162,10 @@ stage.reveal(steps, numbers, carol_again=" ".join(map(str, heard(wrong, "carol")
 # %% [markdown] lang="fr"
 # <details><summary>Ce qu'il faut remarquer</summary>
 #
-# Carol n'apprend jamais que « un » et « deux » ont été dits ; Alice et Bob s'en souviennent. Le « trois » renvoyé est
-# pris pour quelque chose de nouveau. Et les numéros recommencent : il y a maintenant deux messages de numéro 1. Qui
-# demande tout ce qui suit le numéro 3 ne reçoit rien pendant un moment, alors que l'on parle.
+# Carol n'apprend jamais que « un » et « deux » ont été dits ; Alice et Bob s'en souviennent. Le « trois »
+# renvoyé est pris pour quelque chose de nouveau. Et les numéros recommencent : il y a maintenant deux
+# messages de numéro 1. Qui demande tout ce qui suit le numéro 3 ne reçoit rien pendant un moment, alors que
+# l'on parle.
 #
 # Le stockage n'a rien fait de faux qu'un test sans kill puisse voir.
 # </details>
@@ -169,7 +173,7 @@ stage.reveal(steps, numbers, carol_again=" ".join(map(str, heard(wrong, "carol")
 # La vérification du kit tue le serveur au milieu d'une rafale, quand des messages sont en chemin :
 
 # %%
-stage.verdict("lost_after_crash", "store", store="defects/store.py")
+await stage.verdict("lost_after_crash", "store", store="defects/store.py")
 
 # %% [markdown] lang="en"
 # What it cannot show: SIGKILL does not lose what the operating system holds in its cache. Against a power
@@ -180,13 +184,13 @@ stage.verdict("lost_after_crash", "store", store="defects/store.py")
 # [Exercise 4](../exercises/ex4_persistence/README.md) is to write this component. The next cell checks yours:
 
 # %% [markdown] lang="fr"
-# Ce qu'elle ne peut pas montrer : SIGKILL ne perd pas ce que le système garde dans son cache. Contre une coupure de
-# courant, seul `fsync` aide, et pour le tester il faut débrancher la prise.
+# Ce qu'elle ne peut pas montrer : SIGKILL ne perd pas ce que le système garde dans son cache. Contre une
+# coupure de courant, seul `fsync` aide, et pour le tester il faut débrancher la prise.
 #
 # ## À vous
 #
-# L'[exercice 4](../exercises/ex4_persistence/README.fr.md) est d'écrire ce composant. La cellule suivante vérifie le
-# vôtre :
+# L'[exercice 4](../exercises/ex4_persistence/README.fr.md) est d'écrire ce composant. La cellule suivante
+# vérifie le vôtre :
 
 # %% tags=["own"]
 await stage.check()

@@ -11,8 +11,8 @@
 #
 # [In English](find_the_bug.ipynb)
 #
-# Un composant de ce serveur a un défaut, et personne ne vous dit lequel. Vous avez ce que l'on a dans la vie réelle :
-# un historique de ce qui s'est passé, et le code. Faites-le avant l'exercice 4, ou après.
+# Un composant de ce serveur a un défaut, et personne ne vous dit lequel. Vous avez ce que l'on a dans la vie
+# réelle : un historique de ce qui s'est passé, et le code. Faites-le avant l'exercice 4, ou après.
 
 # %%
 from harness.notebooks import Stage, heard, settle
@@ -23,16 +23,17 @@ stage = Stage(4, "en")
 # %% [markdown] lang="en"
 # ## The scene
 #
-# People number their messages themselves, and send this number as the `id`. Alice says “one”, then her connection
-# breaks. She does not know whether “one” was accepted, so she comes back and **says it again under its id**. Then Bob
-# says “two”, which is his first message, and “three”, his second. At last Carol reads everything.
+# People number their messages themselves, and send this number as the `id`. Alice says “one”, then her
+# connection breaks. She does not know whether “one” was accepted, so she comes back and **says it again under
+# its id**. Then Bob says “two”, which is his first message, and “three”, his second. At last Carol reads
+# everything.
 
 # %% [markdown] lang="fr"
 # ## La scène
 #
-# Chacun numérote ses propres messages, et envoie ce numéro comme `id`. Alice dit « un », puis sa connexion se rompt.
-# Elle ne sait pas si « un » a été accepté, alors elle revient et **le redit sous son id**. Puis Bob dit « deux », qui
-# est son premier message, et « trois », son deuxième. À la fin, Carol lit tout.
+# Chacun numérote ses propres messages, et envoie ce numéro comme `id`. Alice dit « un », puis sa connexion se
+# rompt. Elle ne sait pas si « un » a été accepté, alors elle revient et **le redit sous son id**. Puis Bob
+# dit « deux », qui est son premier message, et « trois », son deuxième. À la fin, Carol lit tout.
 
 
 # %%
@@ -87,16 +88,16 @@ stage.reveal(diagram, carol=len(heard(right, "carol")))
 # %% [markdown] lang="en"
 # ## The server with the defect
 #
-# Step through it: move the slider below the drawing, or click on it and use the arrow keys. Look at each moment at
-# what everybody has seen, and find **the first moment at which something is wrong**. (Where no scripts run, as on
-# GitHub, there is the drawing alone, which is enough.)
+# Step through it: move the slider below the drawing, or click on it and use the arrow keys. Look at each
+# moment at what everybody has seen, and find **the first moment at which something is wrong**. (Where no
+# scripts run, as on GitHub, there is the drawing alone, which is enough.)
 
 # %% [markdown] lang="fr"
 # ## Le serveur qui a le défaut
 #
-# Parcourez-le : déplacez le curseur sous le dessin, ou cliquez dessus et utilisez les flèches du clavier. Regardez à
-# chaque moment ce que chacun a vu, et trouvez **le premier moment où quelque chose ne va pas**. (Là où aucun script ne
-# tourne, comme sur GitHub, il y a le dessin seul, qui suffit.)
+# Parcourez-le : déplacez le curseur sous le dessin, ou cliquez dessus et utilisez les flèches du clavier.
+# Regardez à chaque moment ce que chacun a vu, et trouvez **le premier moment où quelque chose ne va pas**.
+# (Là où aucun script ne tourne, comme sur GitHub, il y a le dessin seul, qui suffit.)
 
 # %%
 wrong = await stage.perform(scene, store="defects/unnamed.py")
@@ -129,34 +130,35 @@ stage.reveal(line="if m.id == id")
 # %% [markdown] lang="en"
 # <details><summary>Why</summary>
 #
-# `find` is asked for what *this user* said under an id, and looks for what *anybody* said. When Bob says “two”, the
-# server “knows its id” already: it is Alice's. So it takes Bob's message for a retry, stores nothing, and answers with
-# Alice's “one”. Nobody ever receives “two”, and Bob's client may well take it for sent.
+# `find` is asked for what *this user* said under an id, and looks for what *anybody* said. When Bob says
+# “two”, the server “knows its id” already: it is Alice's. So it takes Bob's message for a retry, stores
+# nothing, and answers with Alice's “one”. Nobody ever receives “two”, and Bob's client may well take it for
+# sent.
 #
-# `if (m.user, m.id) == (user, id)` is right. An id is unique only together with whoever made it up; ids that are drawn
-# at random would hide this defect for years.
+# `if (m.user, m.id) == (user, id)` is right. An id is unique only together with whoever made it up; ids that
+# are drawn at random would hide this defect for years.
 #
-# What helped: to ask at each moment what everybody had seen, and to look for the *first* odd moment. Most of what is
-# wrong after it follows from it.
+# What helped: to ask at each moment what everybody had seen, and to look for the *first* odd moment. Most of
+# what is wrong after it follows from it.
 # </details>
 #
-# The kit's scenes would not have shown it, for their ids are drawn at random. But `chatlab check` also calls a component
-# directly, and asks its `find` for an id that somebody else has used.
+# The kit's scenes would not have shown it, for their ids are drawn at random. But `chatlab check` also calls
+# a component directly, and asks its `find` for an id that somebody else has used.
 
 # %% [markdown] lang="fr"
 # <details><summary>Pourquoi</summary>
 #
-# On demande à `find` ce que *cet utilisateur* a dit sous un id, et il cherche ce que *n'importe qui* a dit. Quand Bob
-# dit « deux », le serveur « connaît cet id » déjà : c'est celui d'Alice. Il prend donc le message de Bob pour un renvoi,
-# n'enregistre rien, et répond par le « un » d'Alice. Personne ne reçoit jamais « deux », et le client de Bob peut bien
-# le croire envoyé.
+# On demande à `find` ce que *cet utilisateur* a dit sous un id, et il cherche ce que *n'importe qui* a dit.
+# Quand Bob dit « deux », le serveur « connaît cet id » déjà : c'est celui d'Alice. Il prend donc le message
+# de Bob pour un renvoi, n'enregistre rien, et répond par le « un » d'Alice. Personne ne reçoit jamais « deux
+# », et le client de Bob peut bien le croire envoyé.
 #
-# `if (m.user, m.id) == (user, id)` est juste. Un id n'est unique qu'avec celui qui l'a choisi ; des ids tirés au hasard
-# cacheraient ce défaut pendant des années.
+# `if (m.user, m.id) == (user, id)` est juste. Un id n'est unique qu'avec celui qui l'a choisi ; des ids tirés
+# au hasard cacheraient ce défaut pendant des années.
 #
-# Ce qui a aidé : demander à chaque moment ce que chacun avait vu, et chercher le *premier* moment étrange. Presque tout
-# ce qui est faux après lui en découle.
+# Ce qui a aidé : demander à chaque moment ce que chacun avait vu, et chercher le *premier* moment étrange.
+# Presque tout ce qui est faux après lui en découle.
 # </details>
 #
-# Les scènes du kit ne l'auraient pas montré, car leurs ids sont tirés au hasard. Mais `chatlab check` appelle aussi un
-# composant directement, et demande à son `find` un id que quelqu'un d'autre a utilisé.
+# Les scènes du kit ne l'auraient pas montré, car leurs ids sont tirés au hasard. Mais `chatlab check` appelle
+# aussi un composant directement, et demande à son `find` un id que quelqu'un d'autre a utilisé.

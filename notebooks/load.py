@@ -3,9 +3,9 @@
 #
 # [En français](load.fr.ipynb)
 #
-# A message in a room of *n* members is delivered *n* times. This **fan-out** is the cost of a chat: twice
-# the members, twice the work for each message. **Latency** is the time from when somebody speaks until a
-# member hears it. We look at the **median**, which half of the deliveries do not exceed, and at the **slowest**. An
+# A message in a room of *n* members is delivered *n* times. This **fan-out** is the cost of a chat: twice the
+# members, twice the work for each message. **Latency** is the time from when somebody speaks until a member
+# hears it. We look at the **median**, which half of the deliveries do not exceed, and at the **slowest**. An
 # average would hide the few who wait long, and they are the ones who complain.
 
 # %% [markdown] lang="fr"
@@ -13,10 +13,11 @@
 #
 # [In English](load.ipynb)
 #
-# Un message dans une salle de *n* membres est livré *n* fois. Ce **fan-out** est le coût d'un chat : deux fois plus de
-# membres, deux fois plus de travail pour chaque message. La **latence** est le temps entre le moment où quelqu'un parle
-# et celui où un membre l'entend. Nous regardons la **médiane**, que la moitié des livraisons ne dépasse pas, et la **plus
-# lente**. Une moyenne cacherait les quelques-uns qui attendent longtemps, et ce sont eux qui se plaignent.
+# Un message dans une salle de *n* membres est livré *n* fois. Ce **fan-out** est le coût d'un chat : deux
+# fois plus de membres, deux fois plus de travail pour chaque message. La **latence** est le temps entre le
+# moment où quelqu'un parle et celui où un membre l'entend. Nous regardons la **médiane**, que la moitié des
+# livraisons ne dépasse pas, et la **plus lente**. Une moyenne cacherait les quelques-uns qui attendent
+# longtemps, et ce sont eux qui se plaignent.
 
 # %%
 from harness.notebooks import Stage, say, settle
@@ -29,15 +30,15 @@ stage = Stage(1, "en", live=True)  # a clock that is simulated cannot measure
 # ## The scene
 #
 # One person speaks, and waits each time until everybody has heard it. So nothing queues up, and what we
-# measure is the fan-out of a single message, on a real server. The clients are simulated in this notebook's own
-# process, which takes its part of the time too.
+# measure is the fan-out of a single message, on a real server. The clients are simulated in this notebook's
+# own process, which takes its part of the time too.
 
 # %% [markdown] lang="fr"
 # ## La scène
 #
-# Une personne parle, et attend chaque fois que tout le monde l'ait entendue. Ainsi rien ne s'accumule, et ce que nous
-# mesurons est le fan-out d'un seul message, sur un vrai serveur. Les clients sont simulés dans le processus de ce
-# notebook, qui prend aussi sa part du temps.
+# Une personne parle, et attend chaque fois que tout le monde l'ait entendue. Ainsi rien ne s'accumule, et ce
+# que nous mesurons est le fan-out d'un seul message, sur un vrai serveur. Les clients sont simulés dans le
+# processus de ce notebook, qui prend aussi sa part du temps.
 
 # %%
 MEMBERS = (2, 10, 20, 40)
@@ -72,7 +73,8 @@ async def measure(**components):
 # **Predict first.** Is the slowest delivery to 40 members twenty times as slow as that to 2? And:
 
 # %% [markdown] lang="fr"
-# **Prédisez d'abord.** La livraison la plus lente à 40 membres est-elle vingt fois plus lente que celle à 2 ? Et :
+# **Prédisez d'abord.** La livraison la plus lente à 40 membres est-elle vingt fois plus lente que celle à 2 ?
+# Et :
 
 # %%
 stage.ask("count", "How many deliveries do 10 messages in a room of 40 make?", 10, 40, 400, 800)
@@ -96,8 +98,9 @@ stage.reveal(chart(lines, "The reference server", "members", "milliseconds"))
 # %% [markdown] lang="en"
 # <details><summary>Why</summary>
 #
-# The time grows with the room, but there is a part that stays the same: to wake up, to save, to number. The server
-# makes the bytes of a frame once for all members and hands them to the system without waiting for anybody.
+# The time grows with the room, but there is a part that stays the same: to wake up, to save, to number. The
+# server makes the bytes of a frame once for all members and hands them to the system without waiting for
+# anybody.
 # </details>
 #
 # ## One defect
@@ -107,13 +110,15 @@ stage.reveal(chart(lines, "The reference server", "members", "milliseconds"))
 # %% [markdown] lang="fr"
 # <details><summary>Pourquoi</summary>
 #
-# Le temps grandit avec la salle, mais une partie reste la même : se réveiller, enregistrer, numéroter. Le serveur
-# fabrique les octets d'une trame une fois pour tous les membres, et les remet au système sans attendre personne.
+# Le temps grandit avec la salle, mais une partie reste la même : se réveiller, enregistrer, numéroter. Le
+# serveur fabrique les octets d'une trame une fois pour tous les membres, et les remet au système sans
+# attendre personne.
 # </details>
 #
 # ## Un défaut
 #
-# Ce pubsub tient toutes les promesses de l'exercice 1. Mais pour chaque membre, il fait quelque chose qui bloque :
+# Ce pubsub tient toutes les promesses de l'exercice 1. Mais pour chaque membre, il fait quelque chose qui
+# bloque :
 
 # %%
 stage.source("defects/blocking_pubsub.py", "publish")
@@ -125,8 +130,8 @@ stage.source("defects/blocking_pubsub.py", "publish")
 # **Prédisez encore.** Une milliseconde, ce n'est pas beaucoup.
 
 # %%
-stage.ask("slower", "Half of 40 members wait longer than with the reference. How much, at least?", *("1 ms", "10 ms"))
-# fr: stage.ask("slower", "La moitié des 40 attendent plus longtemps. De combien, au moins ?", *("1 ms", "10 ms"))
+stage.ask("slower", "How much longer does half of the 40 members wait, at least?", "1 ms", "10 ms")
+# fr: stage.ask("slower", "De combien la moitié des 40 attend-elle de plus, au moins ?", "1 ms", "10 ms")
 
 # %%
 wrong = await measure(pubsub="defects/blocking_pubsub.py")
@@ -140,8 +145,10 @@ lines = {
     "blocking": line(wrong, 1.0),
     # fr: "bloquant": line(wrong, 1.0),
 }
-stage.reveal(chart(lines, "The slowest delivery, with a millisecond for each member", "members", "milliseconds"))
-# fr: stage.reveal(chart(lines, "La livraison la plus lente, une milliseconde par membre", "membres", "millisecondes"))
+title = "The slowest delivery, with a millisecond for each member"
+# fr: title = "La livraison la plus lente, avec une milliseconde par membre"
+stage.reveal(chart(lines, title, "members", "milliseconds"))
+# fr: stage.reveal(chart(lines, title, "membres", "millisecondes"))
 
 # %% [markdown] lang="en"
 # <details><summary>What to notice</summary>
@@ -155,8 +162,8 @@ stage.reveal(chart(lines, "The slowest delivery, with a millisecond for each mem
 # %% [markdown] lang="fr"
 # <details><summary>Ce qu'il faut remarquer</summary>
 #
-# Chaque message arrive, une fois, et dans l'ordre : aucune vérification de justesse n'y trouverait à redire. Mais tout le
-# serveur s'arrête pendant *membres × 1 ms* à chaque message, pour toutes les salles à la fois, et pendant ce temps aucun
-# heartbeat n'est lu. Dans une boucle d'événements, rien ne doit bloquer. Savoir si un serveur est juste et s'il est
-# assez rapide sont deux questions.
+# Chaque message arrive, une fois, et dans l'ordre : aucune vérification de justesse n'y trouverait à redire.
+# Mais tout le serveur s'arrête pendant *membres × 1 ms* à chaque message, pour toutes les salles à la fois,
+# et pendant ce temps aucun heartbeat n'est lu. Dans une boucle d'événements, rien ne doit bloquer. Savoir si
+# un serveur est juste et s'il est assez rapide sont deux questions.
 # </details>

@@ -1,9 +1,9 @@
 """Runs the walkthroughs and stores what they show: `python notebooks/run.py [NAME …] [--check] [--measure]`.
 
-A `.py` file is the source of a notebook in each language (see `harness/notebooks/sources.py`). Two runs give the
-same bytes. What is measured (cells with the tag `measured`) cannot be the same twice: those cells are run, and the
-outputs that are stored stay, unless `--measure` asks for new ones. What a reader's own component does (`own`) is
-run, and not stored.
+A `.py` file is the source of a notebook in each language (see `harness/notebooks/sources.py`). Two runs give
+the same bytes. What is measured (cells with the tag `measured`) cannot be the same twice: those cells are run,
+and the outputs that are stored stay, unless `--measure` asks for new ones. Cells that check the reader's own
+component (`own`) are not run.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ SOCKET_PATH = 95
 DIFF_LINES = 12
 """Lines of a difference that are shown for each notebook."""
 MISSING = "Jupyter is not installed, and notebooks need it: pip install 'chat-lab[notebooks]'"
+
 
 class CellFailed(Exception):  # noqa: N818 - named for what it says
     """A cell raised an exception, or took too long; the text tells which, and why."""
@@ -119,13 +120,6 @@ def stored(file: Path) -> Notebook | None:
         return None
 
 
-def forget_own(notebook: Notebook) -> None:
-    """Leave out what the cells show that look at the reader's own code."""
-    for cell in notebook.cells:
-        if has_tag(cell, "own"):
-            cell.outputs = []
-
-
 def keep_measured(notebook: Notebook, old: Notebook | None) -> None:
     """Put the stored outputs of measured cells into a new notebook, where the cell's source is the same."""
     measured = [cell for cell in (old.cells if old else []) if has_tag(cell, "measured")]
@@ -158,7 +152,6 @@ def run(name: str, language: str, draw: Draw, *, check: bool, measure: bool) -> 
     path = HERE / file_name(name, language)
     notebook, old = from_source(HERE / f"{name}.py", language), stored(path)
     execute(notebook)
-    forget_own(notebook)
     if not measure:
         keep_measured(notebook, old)
     if not check:

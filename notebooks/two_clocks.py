@@ -3,20 +3,20 @@
 #
 # [En français](two_clocks.fr.ipynb)
 #
-# These notebooks play in **virtual time**: the clock does not run, it jumps to the next moment at which something is
-# due. The server is the same program, with the same library; its network, its disk and its clock are simulated. The
-# same scene can be played in **real time**: with a process, sockets, and a clock that nobody stops. What is the same,
-# and what is not?
+# These notebooks play in **virtual time**: the clock does not run, it jumps to the next moment at which
+# something is due. The server is the same program, with the same library; its network, its disk and its clock
+# are simulated. The same scene can be played in **real time**: with a process, sockets, and a clock that
+# nobody stops. What is the same, and what is not?
 
 # %% [markdown] lang="fr"
 # # Deux horloges
 #
 # [In English](two_clocks.ipynb)
 #
-# Ces notebooks jouent en **temps virtuel** : l'horloge ne marche pas, elle saute au prochain moment où quelque chose
-# doit arriver. Le serveur est le même programme, avec la même bibliothèque ; son réseau, son disque et son horloge sont
-# simulés. La même scène peut être jouée en **temps réel** : avec un processus, des sockets, et une horloge que personne
-# n'arrête. Qu'est-ce qui est pareil, et qu'est-ce qui ne l'est pas ?
+# Ces notebooks jouent en **temps virtuel** : l'horloge ne marche pas, elle saute au prochain moment où
+# quelque chose doit arriver. Le serveur est le même programme, avec la même bibliothèque ; son réseau, son
+# disque et son horloge sont simulés. La même scène peut être jouée en **temps réel** : avec un processus, des
+# sockets, et une horloge que personne n'arrête. Qu'est-ce qui est pareil, et qu'est-ce qui ne l'est pas ?
 
 # %%
 import time
@@ -48,14 +48,14 @@ async def scene(world):
 # %% [markdown] lang="en"
 # ## Waiting costs nothing
 #
-# Vera goes silent. The course's own intervals are 30 s between heartbeats, and 60 s until somebody is offline. The
-# scene lasts four heartbeats.
+# Vera goes silent. The course's own intervals are 30 s between heartbeats, and 60 s until somebody is
+# offline. The scene lasts four heartbeats.
 
 # %% [markdown] lang="fr"
 # ## Attendre ne coûte rien
 #
-# Vera devient muette. Les intervalles du cours sont 30 s entre deux heartbeats, et 60 s jusqu'à ce que quelqu'un soit
-# offline. La scène dure quatre heartbeats.
+# Vera devient muette. Les intervalles du cours sont 30 s entre deux heartbeats, et 60 s jusqu'à ce que
+# quelqu'un soit offline. La scène dure quatre heartbeats.
 
 # %%
 stage.ask("long", "How long does it take to play this, in seconds?", "under 2", 30, 60, 120)
@@ -75,15 +75,16 @@ stage.reveal(long="under 2" if took < 2 else f"{took:.0f}")
 # %% [markdown] lang="en"
 # ## The same, twice
 #
-# All that is left to chance in a network (how long a frame is under way, who is served first) comes from one number, the
-# **seed**. We play the same scene again, and compare the two histories: each frame, each time, to the microsecond.
+# All that is left to chance in a network (how long a frame is under way, who is served first) comes from one
+# number, the **seed**. We play the same scene again, and compare the two histories: each frame, each time, to
+# the microsecond.
 
 # %% [markdown] lang="fr"
 # ## Deux fois la même chose
 #
-# Tout ce qui dépend du hasard dans un réseau (combien de temps une trame est en chemin, qui est servi d'abord) vient
-# d'un seul nombre, la **graine** (*seed*). Nous rejouons la même scène, et comparons les deux historiques : chaque
-# trame, chaque heure, à la microseconde près.
+# Tout ce qui dépend du hasard dans un réseau (combien de temps une trame est en chemin, qui est servi
+# d'abord) vient d'un seul nombre, la **graine** (*seed*). Nous rejouons la même scène, et comparons les deux
+# historiques : chaque trame, chaque heure, à la microseconde près.
 
 # %%
 again = await stage.perform(scene, intervals=(30, 60))
@@ -91,13 +92,13 @@ print("the same history:", digest(virtual) == digest(again))
 # fr: print("le même historique :", digest(virtual) == digest(again))
 
 # %% [markdown] lang="en"
-# That is why a failure with a seed can be shown to somebody else, and why it is still there when you look for its
-# cause. Now in real time, with heartbeats every 0.3 s, since here we have to wait. Two plays:
+# That is why a failure with a seed can be shown to somebody else, and why it is still there when you look for
+# its cause. Now in real time, with heartbeats every 0.3 s, since here we have to wait. Two plays:
 
 # %% [markdown] lang="fr"
-# C'est pourquoi un échec qui a une graine peut être montré à quelqu'un d'autre, et pourquoi il est encore là quand vous
-# en cherchez la cause. Maintenant en temps réel, avec un heartbeat toutes les 0,3 s, car ici il faut attendre. Deux
-# fois :
+# C'est pourquoi un échec qui a une graine peut être montré à quelqu'un d'autre, et pourquoi il est encore là
+# quand vous en cherchez la cause. Maintenant en temps réel, avec un heartbeat toutes les 0,3 s, car ici il
+# faut attendre. Deux fois :
 
 # %%
 stage.ask("same", "What will be the same in both?", "all", "the order of events", "nothing")
@@ -117,12 +118,13 @@ stage.reveal(stage.spacetime(virtual, title, show), same=was)
 # %% [markdown] lang="en"
 # <details><summary>What to notice</summary>
 #
-# No two plays in real time have the same times, so their histories differ. But the diagram, which draws *what causes
-# what*, is the same: it does not depend on clocks. The one above is that of the virtual play, in which one also sees
-# what the server does.
+# No two plays in real time have the same times, so their histories differ. But the diagram, which draws *what
+# causes what*, is the same: it does not depend on clocks. The one above is that of the virtual play, in which
+# one also sees what the server does.
 #
-# Where the order is *not* fixed, real time shows one order today and another one tomorrow; that is a race. In virtual time
-# each seed is one order, and one can try a thousand of them in a few seconds. `chatlab check --world sim` does that.
+# Where the order is *not* fixed, real time shows one order today and another one tomorrow; that is a race. In
+# virtual time each seed is one order, and one can try a thousand of them in a few seconds. `chatlab check
+# --world sim` does that.
 # </details>
 #
 # ## What virtual time cannot show
@@ -132,18 +134,19 @@ stage.reveal(stage.spacetime(virtual, title, show), same=was)
 # %% [markdown] lang="fr"
 # <details><summary>Ce qu'il faut remarquer</summary>
 #
-# Deux plays en temps réel n'ont jamais les mêmes heures, donc leurs historiques diffèrent. Mais le diagramme, qui
-# dessine *ce qui cause quoi*, est le même : il ne dépend pas des horloges. Celui ci-dessus est celui du temps virtuel,
-# où l'on voit aussi ce que fait le serveur.
+# Deux plays en temps réel n'ont jamais les mêmes heures, donc leurs historiques diffèrent. Mais le diagramme,
+# qui dessine *ce qui cause quoi*, est le même : il ne dépend pas des horloges. Celui ci-dessus est celui du
+# temps virtuel, où l'on voit aussi ce que fait le serveur.
 #
-# Là où l'ordre n'est *pas* fixé, le temps réel en montre un aujourd'hui et un autre demain ; c'est une course (*race*). En
-# temps virtuel, chaque graine est un ordre, et l'on peut en essayer mille en quelques secondes. C'est ce que fait
-# `chatlab check --world sim`.
+# Là où l'ordre n'est *pas* fixé, le temps réel en montre un aujourd'hui et un autre demain ; c'est une course
+# (*race*). En temps virtuel, chaque graine est un ordre, et l'on peut en essayer mille en quelques secondes.
+# C'est ce que fait `chatlab check --world sim`.
 # </details>
 #
 # ## Ce que le temps virtuel ne peut pas montrer
 #
-# Ce pubsub tient toutes ses promesses. Mais il calcule pendant quelques millisecondes, pour chaque membre de la salle :
+# Ce pubsub tient toutes ses promesses. Mais il calcule pendant quelques millisecondes, pour chaque membre de
+# la salle :
 
 # %%
 stage.source("defects/busy_pubsub.py", "publish")
@@ -166,8 +169,10 @@ def slowest(history):
 
 
 # %%
-stage.ask("clock", "In which world do its members wait longer than with the reference?", "both", "real", "virtual")
-# fr: stage.ask("clock", "Dans quel monde ses membres attendent-ils plus longtemps ?", "les deux", "réel", "virtuel")
+question = "In which world do its members wait longer than with the reference?"
+# fr: question = "Dans quel monde ses membres attendent-ils plus longtemps qu'avec la référence ?"
+stage.ask("clock", question, "both", "real", "virtual")
+# fr: stage.ask("clock", question, "les deux", "réel", "virtuel")
 
 # %%
 times = {
@@ -187,17 +192,18 @@ for (world, name), milliseconds in times.items():
 # %% [markdown] lang="en"
 # <details><summary>What to notice</summary>
 #
-# In virtual time **code takes no time**: only networks, disks, sleeping and waiting do. So virtual time shows whether a
-# server is *right* in a thousand orders, with intervals of a minute; and real time shows whether it is *fast enough*, and
-# whether the machine does what the simulation supposes. That is why the kit has two worlds, and why a check in one of
-# them does not replace a check in the other.
+# In virtual time **code takes no time**: only networks, disks, sleeping and waiting do. So virtual time shows
+# whether a server is *right* in a thousand orders, with intervals of a minute; and real time shows whether it
+# is *fast enough*, and whether the machine does what the simulation supposes. That is why the kit has two
+# worlds, and why a check in one of them does not replace a check in the other.
 # </details>
 
 # %% [markdown] lang="fr"
 # <details><summary>Ce qu'il faut remarquer</summary>
 #
-# En temps virtuel, **le code ne prend pas de temps** : seuls les réseaux, les disques, le sommeil et l'attente en
-# prennent. Le temps virtuel montre donc si un serveur est *juste* dans mille ordres, avec des intervalles d'une minute ;
-# et le temps réel montre s'il est *assez rapide*, et si la machine fait ce que la simulation suppose. C'est pourquoi le
-# kit a deux mondes, et pourquoi une vérification dans l'un ne remplace pas une vérification dans l'autre.
+# En temps virtuel, **le code ne prend pas de temps** : seuls les réseaux, les disques, le sommeil et
+# l'attente en prennent. Le temps virtuel montre donc si un serveur est *juste* dans mille ordres, avec des
+# intervalles d'une minute ; et le temps réel montre s'il est *assez rapide*, et si la machine fait ce que la
+# simulation suppose. C'est pourquoi le kit a deux mondes, et pourquoi une vérification dans l'un ne remplace
+# pas une vérification dans l'autre.
 # </details>

@@ -1,8 +1,8 @@
 """Calls a function in a child of this process, and returns its result.
 
-A scene is a function that somebody writes in a notebook, so it cannot be sent to another process. A fork has it
-already. And a simulation replaces the clock of its whole process, which a notebook's own threads look at; code
-that is tried out may also never return, and what it has changed must not stay.
+A scene is a function that somebody writes in a notebook, so it cannot be sent to another process; a fork has
+it already. And a simulation replaces the clock of its whole process, which a notebook's own threads look at;
+code that is tried out may also never return, and what it has changed must not stay.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from msgspec import Struct
@@ -27,11 +28,20 @@ T = TypeVar("T")
 SECONDS = 60.0
 """Real seconds that a call may take."""
 _CHUNK = 2**16
+_OURS = str(Path(__file__).parent.parent)
 _exit = os._exit  # the real one, also where a simulation was abandoned
 
 
-class Failed(Exception):  # noqa: N818 - named for what it says
-    """The function raised an exception, which the text shows."""
+class Sentence(Exception):  # noqa: N818 - named for what it is
+    """Something that the reader has to know. A notebook shows the sentence, and nothing of our own code."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return str(self).splitlines()
+
+
+class Failed(Sentence):
+    """The function raised an exception; the text is what it was, and where outside of the kit."""
 
 
 class Late(Exception):  # noqa: N818 - named for what it says
@@ -42,14 +52,14 @@ class _Outcome(Struct):
     """What a child sends: the result, or what it raised; and what it has printed."""
 
     result: object
-    raised: Exception | None
+    raised: Sentence | None
     printed: str
 
 
 def apart(function: Callable[[], T], seconds: float = SECONDS) -> T:
     """Call `function` in a child process, print what it prints, and return its result, which must be data.
 
-    Raises what it raises, if that can be sent to another process, else Failed; and Late after so many seconds.
+    Raises Failed if it raises anything else than a sentence, and Late after so many seconds.
     """
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -78,36 +88,30 @@ def apart(function: Callable[[], T], seconds: float = SECONDS) -> T:
 
 
 def _in_child(function: Callable[[], object], writer: int) -> NoReturn:
-    """Call the function, write what came of it, and end without any clean-up: it all belongs to the parent."""
+    """Call the function, write what came of it, and end without any clean-up, which is the parent's."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches all processes of a notebook
         printed = sys.stdout = io.StringIO()
         result, raised = None, None
         try:
             result = function()
+        except Sentence as sentence:
+            raised = sentence
         except Exception as error:
-            raised = error
-        data = _packed(result, raised, printed.getvalue())
+            raised = Failed(_told(error))
+        data = pickle.dumps(_Outcome(result, raised, printed.getvalue()))
         while data:
             data = data[os.write(writer, data) :]
     finally:
         _exit(0)
 
 
-def _packed(result: object, raised: Exception | None, printed: str) -> bytes:
-    if raised is not None:
-        told = "".join(traceback.format_exception(raised))
-        raised = raised if _survives(raised) else Failed(told)
-        raised.add_note(f"It was raised here:\n{told}")
-    return pickle.dumps(_Outcome(result, raised, printed))
-
-
-def _survives(error: Exception) -> bool:
-    """Whether an exception is the same in another process."""
-    try:
-        return type(pickle.loads(pickle.dumps(error))) is type(error)
-    except Exception:
-        return False
+def _told(error: Exception) -> str:
+    """A traceback that leaves out our own frames."""
+    found = traceback.TracebackException.from_exception(error)
+    own = [frame for frame in found.stack if not frame.filename.startswith(_OURS)]
+    found.stack[:] = own
+    return "".join(found.format(chain=False)).rstrip()
 
 
 def _read(reader: int, deadline: float) -> bytes:

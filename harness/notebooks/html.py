@@ -1,8 +1,8 @@
 """What a notebook's cell shows as HTML: a question, what happened, and a diagram that can be stepped through.
 
-All of it can be read where no scripts run, as on GitHub or in a notebook that is not trusted yet: what happened is
-folded by `<details>`, so that nobody sees it too early, and a diagram is a picture. Where scripts run, what was
-chosen is compared with what happened, and the picture is replaced.
+All of it can be read where no scripts run, as on GitHub or in a notebook that is not trusted yet: what
+happened is folded by `<details>`, so that nobody sees it too early, and a diagram is a picture. Where scripts
+run, what was chosen is compared with what happened, and the picture is replaced.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Turns the drawings of a stored notebook into PNG.
 
-A program that shows a notebook without trusting it shows no SVG, and what is stored was run by somebody else. The
-same drawing has the same name, so a picture that is stored already is used again: only drawings that have changed
-need a browser, and no picture differs because another machine has other fonts.
+A program that shows a notebook without trusting it shows no SVG, and what is stored was run by somebody else.
+The same drawing has the same name, so a picture that is stored already is used again: only drawings that have
+changed need a browser, and no picture differs because another machine has other fonts.
 """
 
 from __future__ import annotations
@@ -34,15 +34,17 @@ _INDEXED = """async ([svg, scale, most]) => {
   const colours = new Uint32Array(canvas.width * canvas.height);
   const counts = new Map();
   for (let n = 0; n < colours.length; n++) {
-    const [red, green, blue] = [data[4 * n], data[4 * n + 1], data[4 * n + 2]].map((each) => Math.round(each / 17) * 17);
+    const [red, green, blue] = [0, 1, 2].map((part) => Math.round(data[4 * n + part] / 17) * 17);
     colours[n] = (red << 16) | (green << 8) | blue;
     counts.set(colours[n], (counts.get(colours[n]) ?? 0) + 1);
   }
   const palette = [...counts].sort((a, b) => b[1] - a[1]).slice(0, most).map(([colour]) => colour);
-  const apart = (a, b) => [16, 8, 0].reduce((sum, by) => sum + (((a >> by) & 255) - ((b >> by) & 255)) ** 2, 0);
+  const part = (colour, by) => (colour >> by) & 255;
+  const apart = (a, b) => [16, 8, 0].reduce((sum, by) => sum + (part(a, by) - part(b, by)) ** 2, 0);
   const nearest = new Map();
   for (const colour of counts.keys()) {
-    nearest.set(colour, palette.reduce((best, each, n) => apart(each, colour) < apart(palette[best], colour) ? n : best, 0));
+    const nearer = (best, each, n) => apart(each, colour) < apart(palette[best], colour) ? n : best;
+    nearest.set(colour, palette.reduce(nearer, 0));
   }
   const indices = Array.from(colours, (each) => String.fromCharCode(nearest.get(each)));
   return [canvas.width, canvas.height, palette, btoa(indices.join(""))];
@@ -113,7 +115,9 @@ def _page(ends: list[Callable[[], None]]) -> Any:
     except ImportError:
         program = None
     if program is None:
-        raise NoBrowser("a drawing has changed, and to store it needs Chromium and pip install 'chat-lab[browser]'")
+        raise NoBrowser(
+            "a drawing has changed, and to store it needs Chromium and pip install 'chat-lab[browser]'"
+        )
     playwright = sync_playwright().start()
     ends.append(playwright.stop)
     browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])

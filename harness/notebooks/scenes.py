@@ -16,7 +16,7 @@ from msgspec import Struct
 from harness.history.events import Called, Closed, GaveUp, History, Server, Stalled
 from harness.judged.process import in_memory
 from harness.judged.targets import Target
-from harness.notebooks.apart import apart
+from harness.notebooks.apart import Sentence, apart
 from harness.reports.words import Words
 from harness.texts import Texts
 from harness.worlds.base import World
@@ -28,7 +28,7 @@ from harness.worlds.sim.observed import observed
 from harness.worlds.sim.simulator import Simulator
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
 from harness.worlds.surroundings import PlayStopped
-from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every play
+from lab import command as imported  # noqa: F401 - the reference server is imported once, and not in every play
 
 Scene = Callable[[World], Awaitable[None]]
 TRIES = 5
@@ -47,14 +47,15 @@ class Setting(Struct, frozen=True):
     timeout: float = QUICK_TIMEOUT
 
 
-class NotPlayed(Exception):  # noqa: N818 - named for what it says
-    """A scene came to no end, because the server did not start, or ended; the text says what was seen last."""
+class NotPlayed(Sentence):
+    """A scene came to no end, because the server did not start, or ended; it says what was seen last."""
 
 
 def simulated(scene: Scene, target: Target, setting: Setting, said: Texts) -> History:
     """Play a scene in virtual time, in a process of its own. Two plays have the same history.
 
-    It contains the calls between components. Raises NotPlayed, and whatever the scene raises.
+    It contains the calls between components. Raises NotPlayed, Late,
+    and Failed if the scene raises an exception.
     """
     with tempfile.TemporaryDirectory(prefix="chatlab-scene-", dir=in_memory()) as folder:
 
@@ -82,8 +83,7 @@ def _in_virtual_time(scene: Scene, target: Target, setting: Setting, said: Texts
         stack.enter_context(modules.restored())
         stack.enter_context(contextlib.chdir(target.cwd))
         if target.is_our_server:
-            now = observed(setting.exercise, called, lambda: world.timeline.just_now)
-            stack.enter_context(now)
+            stack.enter_context(observed(setting.exercise, called, lambda: world.timeline.just_now))
         return simulator.run(main())
 
 

@@ -5,8 +5,8 @@
     await say(alice, red, "one")
     # fr: await say(alice, red, "un")
 
-A comment that begins with `fr: ` is the French version of the line above it; several such comments, of as many
-lines above them. So the code stands once, and what is said in it can be read in each language.
+A comment that begins with `fr: ` is the French version of the line above it; several such comments are that of
+as many lines. So the code stands once, and what is said in it can be read in each language.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LANGUAGE_INFO = {"name": "python"}
 _SAID = (tokenize.STRING, tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
 
 
-class BadTranslation(ValueError):
+class BadTranslation(ValueError):  # noqa: N818 - named for what it says
     """The version of a line in another language does something else; the text has both."""
 
 

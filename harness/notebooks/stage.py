@@ -1,8 +1,8 @@
 """The stage of a notebook: plays scenes, draws what happened, asks for predictions, and checks components.
 
-    stage = Stage(exercise=2)
-    right = await stage.perform(scene, store="slow_disk.py")
-    stage.spacetime(right, "The reference sequencer on a slow disk", show=("message",))
+stage = Stage(exercise=2)
+right = await stage.perform(scene, store="slow_disk.py")
+stage.spacetime(right, "The reference sequencer on a slow disk", show=("message",))
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import msgspec
 
 from harness.history.events import History
 from harness.history.index import HistoryIndex
-from harness.judged.targets import ROOT, Target, choose, whole_server
-from harness.notebooks.apart import SECONDS, Late, apart
+from harness.judged.targets import ROOT, Target, whole_server
+from harness.notebooks.apart import SECONDS, Late, Sentence, apart
 from harness.notebooks.html import Question, Shown, folded, with_fallback
 from harness.notebooks.scenes import Scene, Setting, played_live, simulated
 from harness.reports import charts
@@ -31,20 +31,23 @@ from harness.reports.scrubber import script, scrubber, style
 from harness.reports.spacetime import spacetime
 from harness.reports.svg import Drawing
 from harness.reports.words import Words
-from harness.running.run import Case, Run
+from harness.running.play import play
+from harness.running.run import Case
 from harness.running.simulate import simulate
 from harness.scenarios.common import SMALL
 from harness.texts import texts
-from harness.texts.problem import Problem
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import COMPONENTS
 from harness.worlds.client import Client
+from lab.legible import text_of
 from lab.protocol import Status
 
 FOLDER = ROOT / "notebooks"
 """Where the notebooks are, and the components that they show."""
 SEED = "7"
 """Which plan the kit's own verdicts play."""
+RUNS = "10"
+"""How often your own component is played."""
 WIDTH = 100
 """Characters of a line of text."""
 _MARKS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.INCONCLUSIVE: "?", Outcome.SKIPPED: "-"}
@@ -76,8 +79,8 @@ class Stage:
     ) -> History:
         """Start a server, play a scene on it, end it, and return what happened.
 
-        `components` are files that replace the reference's: `sequencer="defects/sequencer.py"`. `intervals` are
-        the seconds between heartbeats, and of the timeout. Raises Problem if a file is not there, and NotPlayed if
+        `components` are files that replace the reference's: `sequencer="defects/sequencer.py"`. `intervals`
+        are the seconds between heartbeats, and of the timeout. Raises a Sentence if a file is not there, or if
         the server does not start, or ends before its time.
         """
         target = self.server(**components)
@@ -90,23 +93,39 @@ class Stage:
         try:
             return simulated(scene, target, setting, self._said)
         except Late:
-            raise Problem("notebook.late", seconds=SECONDS) from None
+            raise self._sentence("late", seconds=f"{SECONDS:g}") from None
 
     def server(self, **components: str) -> Target:
-        """The reference server; each of `components` is replaced by a file. Raises Problem."""
+        """The reference server; each of `components` is replaced by a file. Raises a Sentence."""
         words = [sys.executable, "-P", "-m", "lab", "--log-level", "warning"]
         for component, file in components.items():
             if component not in COMPONENTS.values():
                 listed = ", ".join(COMPONENTS.values())
-                raise Problem("notebook.not_a_component", given=component, all=listed)
-            words += ["--use", f"{component}={found(file)}"]
+                raise self._sentence("not_a_component", given=component, all=listed)
+            words += ["--use", f"{component}={self.found(file)}"]
         return whole_server(shlex.join(words), label=" and ".join(components.values()) or "reference")
 
-    def verdict(self, anomaly: str, component: str, **components: str) -> None:
+    def found(self, file: str) -> Path:
+        """A file that a notebook names: beside the notebooks, here, or in the kit. Raises a Sentence."""
+        for folder in (FOLDER, Path.cwd(), ROOT):
+            if (folder / file).is_file():
+                return (folder / file).resolve()
+        raise self._sentence("no_file", file=file, folders=f"{FOLDER}, {ROOT}")
+
+    def _sentence(self, key: str, **params: object) -> Sentence:
+        return Sentence(self._said.say(f"notebook.{key}", **params))
+
+    # --- judging ----------------------------------------------------------------------------------
+
+    async def verdict(self, anomaly: str, component: str, **components: str) -> None:
         """Play a small exercise as `chatlab check` does; print its steps, and what it says of one anomaly."""
         target = msgspec.structs.replace(self.server(**components), component=component)
         case = Case(self._setting.exercise, SEED, SMALL)
-        run: Run = apart(lambda: simulate(case, target))
+        run = (
+            await play(case.exercise, target, SEED)
+            if self._is_live
+            else apart(lambda: simulate(case, target))
+        )
         words = Words(self._said, run.nonce, component)
         for step in run.steps:
             print(f"{_MARKS[step.outcome]} {step.step}  {words.step(step.step)}")
@@ -119,19 +138,20 @@ class Stage:
             print(textwrap.fill(f"{self._said.say(label)} {text}", WIDTH))
 
     async def check(self) -> None:
-        """Check your own component in the simulated world, by direct calls too, as `chatlab check` does."""
-        target = choose(self._setting.exercise)
-        path = target.label
-        print(self._said.say("notebook.checks", path=path), flush=True)
-        command = [sys.executable, "-P", "-m", "chatlab_entry", "check", str(self._setting.exercise)]
-        options = ["--world", "sim", "--runs", "10", "--lang", self._said.language]
+        """Check your own component in the simulated world, and by calling it; prints the command, too."""
+        world = ("--world", "sim", "--runs", RUNS) if hasattr(os, "fork") else ()
+        given = ["check", str(self._setting.exercise), *world, "--lang", self._said.language]
+        print(f"$ chatlab {shlex.join(given)}", flush=True)
         child = await asyncio.create_subprocess_exec(
-            *command, *options, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            *(sys.executable, "-P", "-m", "chatlab_entry", *given),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         try:
             assert child.stdout is not None
             async for line in child.stdout:
-                print(line.decode(errors="replace"), end="", flush=True)
+                print(text_of(line), end="", flush=True)
             await child.wait()
         finally:
             if child.returncode is None:
@@ -142,7 +162,9 @@ class Stage:
 
     def ask(self, name: str, question: str, *options: object) -> Shown:
         """Ask what will happen, with some options; `reveal` tells."""
-        asked = Question(f"chatlab-{self._setting.exercise}-{name}", question, [str(each) for each in options])
+        asked = Question(
+            f"chatlab-{self._setting.exercise}-{name}", question, [str(each) for each in options]
+        )
         self._asked[name] = asked
         return asked.shown()
 
@@ -150,7 +172,7 @@ class Stage:
         """Fold something away until somebody opens it; then also tell what became of each question asked."""
         for name in answers:
             if name not in self._asked:
-                raise Problem("notebook.not_asked", name=name)
+                raise self._sentence("not_asked", name=name)
         told = [(self._asked[name], str(was)) for name, was in answers.items()]
         return folded(shown, told, self._said)
 
@@ -177,14 +199,14 @@ class Stage:
         return with_fallback(made.drawing, html, script())
 
     def offline_after(self, events: History, watcher: str, room: str, user: str) -> str:
-        """How many whole heartbeats after a user's fault `watcher` was shown that user as offline, if ever."""
+        """After how many whole heartbeats since a user's fault `watcher` was shown that user as offline."""
         shown = charts.shown_after_fault(HistoryIndex(events), watcher, room, user)
         offline = [each.heartbeats for each in shown if each.status is Status.OFFLINE]
         return str(offline[0]) if offline else self._said.say("notebook.never")
 
     def source(self, file: str, *methods: str) -> None:
-        """Print methods of a class in a file, as they stand there. Raises Problem if there is none of that name."""
-        text = found(file).read_text(encoding="utf-8")
+        """Print methods of a class in a file, as they stand there. Raises a Sentence if one is not there."""
+        text = self.found(file).read_text(encoding="utf-8")
         functions = {
             node.name: node
             for node in ast.walk(ast.parse(text))
@@ -192,18 +214,10 @@ class Stage:
         }
         for name in methods:
             if name not in functions:
-                raise Problem("notebook.no_method", file=file, name=name)
+                raise self._sentence("no_method", file=file, name=name)
             node = functions[name]
             lines = text.splitlines()[node.lineno - 1 : node.end_lineno]
             print(textwrap.dedent("\n".join(lines)), end="\n\n")
-
-
-def found(file: str) -> Path:
-    """A file that a notebook names, beside the notebooks, here, or in the kit. Raises Problem."""
-    for folder in (FOLDER, Path.cwd(), ROOT):
-        if (folder / file).is_file():
-            return (folder / file).resolve()
-    raise Problem("notebook.no_file", file=file, folders=f"{FOLDER}, {ROOT}")
 
 
 def heard(events: History, client: str) -> list[int]:

@@ -19,14 +19,14 @@ INK, FAINT, ALARM = "#222", "#767676", "#b00020"
 FONT = 12
 """Pixels."""
 READABLE = 0.8
-"""The smallest size of a drawing at which its texts can be read; what is wider than its column is scrolled."""
+"""The smallest size at which its texts can be read; what is wider than its column then is scrolled."""
 
 
 class Drawing:
     """A finished picture. Notebooks show it; `str(drawing)` is the SVG file.
 
-    `name` is made from all that is in it, so that two drawings with one name are the same. `description` is the
-    picture as text.
+    `name` is made from all that is in it, so that two drawings with one name are the same. `description` is
+    the picture as text.
     """
 
     def __init__(self, svg: str, title: str, description: str, name: str, width: str) -> None:
@@ -43,7 +43,7 @@ class Drawing:
         return f"<drawing: {self.title}>"
 
     def _repr_html_(self) -> str:
-        """An image that is no wider than its column. A notebook that is not trusted shows no SVG of its own."""
+        """An image that fits its column: notebooks that are not trusted show no SVG of their own."""
         data = base64.b64encode(self._svg.encode(errors="replace")).decode()
         told = escape(legible(f"{self.title}. {self.description}"), {'"': "&quot;"})
         least = float(self._width) * READABLE
