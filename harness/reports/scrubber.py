@@ -31,7 +31,7 @@ DIAGRAM = '<div class="chatlab-scrubber">'
 """What each begins with."""
 STEPS = 160
 """Rows of a diagram that can be stepped through; it is said how many more there are."""
-LINES = 8
+LINES = 6
 """Messages of a room that are shown of each client, the newest ones."""
 ROOMS = 3
 """Rooms that are shown, the busiest ones."""
@@ -41,7 +41,7 @@ _USERS = 8
 """Users whose presence is listed."""
 _TOLD = 6
 """Things in one row that are told; the others are in the picture."""
-_WIDTH = 28
+_WIDTH = 26
 """Characters of a message, with its user, that are shown."""
 _SAID = ("moment", "previous", "next", "seen", "earlier", "nothing", "missing", "present", "not_connected")
 """Texts that the script shows."""

@@ -1,4 +1,4 @@
-"""The report in a real browser: it is accessible, loads nothing and runs nothing."""
+"""The report in a real browser: it is accessible, needs no scripts, and loads nothing."""
 
 from __future__ import annotations
 
