@@ -5,8 +5,8 @@
     await say(alice, red, "one")
     # fr: await say(alice, red, "un")
 
-A comment that begins with `fr: ` is the French version of the line above it; several such comments are that of
-as many lines. So the code stands once, and what is said in it can be read in each language.
+A comment that begins with `fr: ` is the French version of the line above it; several such comments are that
+of as many lines. So the code stands once, and what is said in it can be read in each language.
 """
 
 from __future__ import annotations

@@ -80,8 +80,8 @@ class Stage:
         """Start a server, play a scene on it, end it, and return what happened.
 
         `components` are files that replace the reference's: `sequencer="defects/sequencer.py"`. `intervals`
-        are the seconds between heartbeats, and of the timeout. Raises a Sentence if a file is not there, or if
-        the server does not start, or ends before its time.
+        are the seconds between heartbeats, and of the timeout. Raises a Sentence if a file is not there, or
+        if the server does not start, or ends before its time.
         """
         target = self.server(**components)
         setting = self._setting

@@ -207,7 +207,7 @@ class _Builder:
                 self._down = None
 
     def _calls(self, event: history.Called) -> None:
-        """A moment of the server that a call shows: after its last one, and after the frame that led to it."""
+        """A moment of the server that a call shows: after the last one, and the frame that led to it."""
         done = done_by(event, has_begun=event.number in self._begun)
         if event.result is None:
             self._begun.add(event.number)
