@@ -25,7 +25,7 @@ from msgspec import Struct
 
 T = TypeVar("T")
 
-SECONDS = 60.0
+SECONDS = 20.0
 """Real seconds that a call may take."""
 _CHUNK = 2**16
 _OURS = str(Path(__file__).parent.parent)

@@ -107,7 +107,7 @@ async def _played(scene: Scene, world: ServedWorld, setting: Setting, said: Text
         await scene(world)
         return world.timeline.with_asides()
     except PlayStopped as stopped:
-        raise NotPlayed(said.say("notebook.not_played", last=_last_words(world, said))) from stopped
+        raise NotPlayed(_last_words(world, said)) from stopped
     finally:
         await world.close()
 
@@ -117,4 +117,5 @@ def _last_words(world: ServedWorld, said: Texts) -> str:
     ends = (Closed, GaveUp, Server)
     last = next((event for event in reversed(world.history) if isinstance(event, ends)), world.history[-1])
     at, who, what = Words(said, world.nonce).event(last)
-    return "\n".join([f"{said.number(f'{at:.1f} s')}, {who} {what}", *world.output()])
+    sentence = said.say("notebook.not_played", seconds=f"{at:.1f}", who=who, what=what)
+    return "\n".join([sentence, *world.output()])

@@ -14,7 +14,8 @@ import shlex
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -115,6 +116,14 @@ class Stage:
     def _sentence(self, key: str, **params: object) -> Sentence:
         return Sentence(self._said.say(f"notebook.{key}", **params))
 
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        """What is wrong with arguments is told as a sentence."""
+        try:
+            yield
+        except ValueError as error:
+            raise Sentence(str(error)) from None
+
     # --- judging ----------------------------------------------------------------------------------
 
     async def verdict(self, anomaly: str, component: str, **components: str) -> None:
@@ -143,7 +152,7 @@ class Stage:
         given = ["check", str(self._setting.exercise), *world, "--lang", self._said.language]
         print(f"$ chatlab {shlex.join(given)}", flush=True)
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "chatlab_entry", *given),
+            *(sys.executable, "-P", "-m", "harness.cli.main", *given),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -180,7 +189,8 @@ class Stage:
 
     def spacetime(self, events: History, title: str, show: Sequence[str] = SHOWN) -> Drawing:
         """A space-time diagram; `show` names types of frames, as in `harness/reports/causality.py`."""
-        return spacetime(events, title, (*show, CALLS), self._said)
+        with self._sentences():
+            return spacetime(events, title, (*show, CALLS), self._said)
 
     def numbers(self, events: History, room: str, title: str) -> Drawing:
         """For each client, the numbers of a room in order of arrival."""
@@ -194,7 +204,9 @@ class Stage:
 
     def scrubber(self, events: History, title: str, show: Sequence[str] = SHOWN) -> Shown:
         """The same diagram, which can be stepped through where scripts run, and is a picture elsewhere."""
-        made = scrubber(events, title, (*show, CALLS), Words(self._said, HistoryIndex(events).began.nonce))
+        words = Words(self._said, HistoryIndex(events).began.nonce)
+        with self._sentences():
+            made = scrubber(events, title, (*show, CALLS), words)
         html = f"<style>\n{style()}</style>\n{made.fragment}"
         return with_fallback(made.drawing, html, script())
 
