@@ -1,9 +1,9 @@
 """Runs the walkthroughs and stores what they show: `python notebooks/run.py [NAME …] [--check] [--measure]`.
 
 A `.py` file is the source of a notebook in each language (see `harness/notebooks/sources.py`). Two runs
-give the same bytes. What is measured (cells with the tag `measured`) cannot be the same twice: those cells are
-run, and the outputs that are stored stay, unless `--measure` asks for new ones. Cells that check the reader's own
-component (`own`) are not run.
+give the same bytes. What is measured (cells with the tag `measured`) cannot be the same twice: those cells
+are run, and the outputs that are stored stay, unless `--measure` asks for new ones. Cells that check the
+reader's own component (`own`) are not run.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def test_drawings_are_seen_without_trust_and_without_scripts(file: str) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_reader_predicts_before_what_happened_is_shown(file: str) -> None:
-    """Each question stands above the cell that answers it, which folds the answer; one of its options is right."""
+    """Each question stands above the cell that answers it, folded; one of its options is right."""
     asked: dict[str, list[str]] = {}
     answered = set()
     for cell in code_of(file):
