@@ -174,7 +174,9 @@
       reveal(figure, svg, show(step));
     };
     slider.addEventListener("input", () => go(Number(slider.value)));
-    slider.addEventListener("keydown", (event) => event.stopPropagation()); // a notebook would take the arrows
+    // JupyterLab takes keys for its own commands, and takes the focus away at each key that it sees.
+    root.dataset.lmSuppressShortcuts = "true";
+    slider.addEventListener("keydown", (event) => event.stopPropagation());
     figure.before(controls, told);
     figure.after(after);
     root.classList.add("live");

@@ -186,7 +186,7 @@ class _Steps:
         """A row: its height, what is told of it, and what changes."""
         row = self._rows[rank]
         row.sort(key=lambda moment: (not moment.odd, self._lanes.get(moment.lane, -1)))
-        told = [(said, moment.odd) for moment in row if (said := self._told(moment))]
+        told = [(self._told(moment), moment.odd) for moment in row]
         step: dict[str, Any] = {
             "rank": rank,
             "x": self._places.get(row[0].lane, 0),
@@ -219,10 +219,9 @@ class _Steps:
         if frames:
             who = ", ".join(dict.fromkeys(each.end.lane for each in frames))
             return say("scrubber.sends", what=frames[0].end.unmarked, who=who)
-        if not moment.label:
-            return ""
         kind = f"diagram.told_{'heard' if moment.heard else 'done'}{odd}"
-        told = say(kind, who=moment.lane or server, what=moment.label)
+        what = moment.label or say("diagram.disconnected")  # without a label, since the server's end says it
+        told = say(kind, who=moment.lane or server, what=what)
         if self._is_timed and moment.at is not None:
             return say("scrubber.timed", what=told, seconds=texts.number(f"{moment.at:.3f}"))
         return told

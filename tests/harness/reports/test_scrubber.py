@@ -150,6 +150,17 @@ def test_presence_and_connections_are_those_of_each_client() -> None:
     ]
 
 
+def test_each_step_tells_something() -> None:
+    """Also where the diagram only draws, since the label of another moment says it: the server has ended."""
+    story, people = story_of(6)
+    story.ends("killed", *people)
+    data = data_of(scrubber(story.events, "t"))
+    assert all(step["told"] for step in data["steps"])
+    killed = step_of(data, "server is killed")
+    assert data["steps"][killed + 1]["told"] == [f"{each.name} is disconnected" for each in people]
+    assert {each["is"] for each in data["steps"][killed + 1]["seen"]} == {"not connected"}
+
+
 # --- the fragment -----------------------------------------------------------------------------------
 
 
