@@ -15,6 +15,8 @@
 # réelle : un historique de ce qui s'est passé, et le code. Faites-le avant l'exercice 4, ou après.
 
 # %%
+import codecs
+
 from harness.notebooks import Stage, heard, settle
 
 stage = Stage(4, "en")
@@ -125,7 +127,8 @@ stage.ask("line", "Which line has the defect?", *lines)
 # fr: stage.ask("line", "Quelle ligne a le défaut ?", *lines)
 
 # %%
-stage.reveal(line="if m.id == id")
+stage.reveal(line=codecs.decode("vs z.vq == vq", "rot13"))  # so that nobody reads it too early
+# fr: stage.reveal(line=codecs.decode("vs z.vq == vq", "rot13"))  # pour que personne ne le lise trop tôt
 
 # %% [markdown] lang="en"
 # <details><summary>Why</summary>
