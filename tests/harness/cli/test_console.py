@@ -160,6 +160,8 @@ PRINTS = {
     "harness/check/files.py": "JSON on standard output",
     "harness/cli/bench.py": "JSON on standard output",
     "harness/load/report.py": "a table of numbers, as text",
+    "harness/notebooks/apart.py": "to a cell of a notebook, what its scene has printed",
+    "harness/notebooks/stage.py": "to a cell of a notebook",
     "harness/load/probe.py": "JSON for the process that has started it",
     "harness/load/compare_report.py": "a table, as text",
     "harness/grading/handouts/autograder.py": "a program of its own, which makes text legible",

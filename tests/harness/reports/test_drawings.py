@@ -183,7 +183,7 @@ def test_other_irregularities_are_marked() -> None:
     bob.hears(third, 2)
     assert [each for each in labels(causality(story.events), "bob") if "#" in each] == [
         "#1 “first”",
-        "#1 “second” number already used",
+        "#1 “second” number reused",
         "#2 “third” after leaving",
     ]
 
