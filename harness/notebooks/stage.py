@@ -207,7 +207,9 @@ class Stage:
         words = Words(self._said, HistoryIndex(events).began.nonce)
         with self._sentences():
             made = scrubber(events, title, (*show, CALLS), words)
-        html = f"<style>\n{style()}</style>\n{made.fragment}"
+        name, fitted = made.drawing.name, made.drawing.fitted
+        fits = f"div.{name} .chatlab-scrubber svg {{ {fitted} }}"
+        html = f'<style>\n{style()}{fits}\n</style>\n<div class="{name}">{made.fragment}</div>'
         return with_fallback(made.drawing, html, script())
 
     def offline_after(self, events: History, watcher: str, room: str, user: str) -> str:

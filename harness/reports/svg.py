@@ -42,14 +42,18 @@ class Drawing:
     def __repr__(self) -> str:
         return f"<drawing: {self.title}>"
 
+    @property
+    def fitted(self) -> str:
+        """The style with which it fits its column, and can be read in a narrow one."""
+        return f"max-width:max(100%,{_px(READABLE * float(self._width))}px);height:auto"
+
     def _repr_html_(self) -> str:
         """An image that fits its column: notebooks that are not trusted show no SVG of their own."""
         data = base64.b64encode(self._svg.encode(errors="replace")).decode()
         told = escape(legible(f"{self.title}. {self.description}"), {'"': "&quot;"})
-        least = float(self._width) * READABLE
         return (
             f'<img class="{self.name}" src="data:image/svg+xml;base64,{data}" alt="{told}"'
-            f' width="{self._width}" style="max-width:max(100%,{_px(least)}px);height:auto">'
+            f' width="{self._width}" style="{self.fitted}">'
         )
 
 
