@@ -72,6 +72,6 @@ def test_everything_is_there_without_scripts(new_page: NewPage) -> None:
         image = fold.locator("img")
         assert image.is_visible()
         assert image.evaluate("each => each.naturalWidth") > 800
-        assert image.bounding_box()["width"] <= 800  # type: ignore[index]
+        assert image.bounding_box()["width"] <= 800
     assert page.get_by_text("C’était : 1 2 4 3.").is_visible()
     assert page.locator("input[type=range]").count() == 0
