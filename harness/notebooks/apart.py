@@ -7,6 +7,7 @@ code that is tried out may also never return, and what it has changed must not s
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import os
@@ -56,10 +57,11 @@ class _Outcome(Struct):
     printed: str
 
 
-def apart(function: Callable[[], T], seconds: float = SECONDS) -> T:
+async def apart(function: Callable[[], T], seconds: float = SECONDS) -> T:
     """Call `function` in a child process, print what it prints, and return its result, which must be data.
 
-    Raises Failed if it raises anything else than a sentence, and Late after so many seconds.
+    Whoever interrupts a cell cancels this, which ends the child. Raises Failed if it raises anything
+    else than a sentence, and Late after so many seconds.
     """
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -70,13 +72,12 @@ def apart(function: Callable[[], T], seconds: float = SECONDS) -> T:
     if child == 0:
         _in_child(function, writer)
     os.close(writer)
+    # Not here: a notebook that is interrupted goes on waiting for whatever it waits for.
+    reading = asyncio.get_running_loop().run_in_executor(None, _read, reader, time.monotonic() + seconds)
     try:
-        data = _read(reader, time.monotonic() + seconds)
+        data = await reading
     finally:
-        os.close(reader)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
+        status = _ended(child)
     if not data:
         raise Failed(f"the process that played ended without a result (status {status})")
     outcome: _Outcome = pickle.loads(data)
@@ -85,6 +86,13 @@ def apart(function: Callable[[], T], seconds: float = SECONDS) -> T:
     if outcome.raised is not None:
         raise outcome.raised
     return outcome.result  # type: ignore[return-value]
+
+
+def _ended(child: int) -> int:
+    """End a child, and return how it ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
 
 
 def _in_child(function: Callable[[], object], writer: int) -> NoReturn:
@@ -115,11 +123,14 @@ def _told(error: Exception) -> str:
 
 
 def _read(reader: int, deadline: float) -> bytes:
+    """All that comes from a pipe, until it ends."""
     found = bytearray()
-    while True:
-        if not select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise Late
-        part = os.read(reader, _CHUNK)
-        if not part:
-            return bytes(found)
-        found += part
+    try:
+        while select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            part = os.read(reader, _CHUNK)
+            if not part:
+                return bytes(found)
+            found += part
+        raise Late
+    finally:
+        os.close(reader)

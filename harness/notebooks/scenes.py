@@ -51,7 +51,7 @@ class NotPlayed(Sentence):
     """A scene came to no end, because the server did not start, or ended; it says what was seen last."""
 
 
-def simulated(scene: Scene, target: Target, setting: Setting, said: Texts) -> History:
+async def simulated(scene: Scene, target: Target, setting: Setting, said: Texts) -> History:
     """Play a scene in virtual time, in a process of its own. Two plays have the same history.
 
     It contains the calls between components. Raises NotPlayed, Late,
@@ -63,7 +63,7 @@ def simulated(scene: Scene, target: Target, setting: Setting, said: Texts) -> Hi
             SimWorld.disk = folder
             return _in_virtual_time(scene, target, setting, said)
 
-        return apart(play)
+        return await apart(play)
 
 
 def _in_virtual_time(scene: Scene, target: Target, setting: Setting, said: Texts) -> History:

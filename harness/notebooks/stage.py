@@ -92,7 +92,7 @@ class Stage:
         if self._is_live if live is None else live:
             return await played_live(scene, target, setting, self._said)
         try:
-            return simulated(scene, target, setting, self._said)
+            return await simulated(scene, target, setting, self._said)
         except Late:
             raise self._sentence("late", seconds=f"{SECONDS:g}") from None
 
@@ -130,11 +130,10 @@ class Stage:
         """Play a small exercise as `chatlab check` does; print its steps, and what it says of one anomaly."""
         target = msgspec.structs.replace(self.server(**components), component=component)
         case = Case(self._setting.exercise, SEED, SMALL)
-        run = (
-            await play(case.exercise, target, SEED)
-            if self._is_live
-            else apart(lambda: simulate(case, target))
-        )
+        if self._is_live:
+            run = await play(case.exercise, target, SEED)
+        else:
+            run = await apart(lambda: simulate(case, target))
         words = Words(self._said, run.nonce, component)
         for step in run.steps:
             print(f"{_MARKS[step.outcome]} {step.step}  {words.step(step.step)}")
