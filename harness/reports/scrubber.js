@@ -42,7 +42,7 @@
 
   // The names of the lanes stay in sight when the figure is scrolled down.
   const heads = (figure, svg, data) => {
-    const group = shape("g", "heads", {});
+    const group = shape("g", "heads", { visibility: "hidden" });
     group.append(shape("rect", "", { width: svg.viewBox.baseVal.width, height: 24 }));
     for (const [name, x] of data.heads) {
       const text = shape("text", "", { x, y: 16, "text-anchor": "middle" });
@@ -55,7 +55,6 @@
       group.setAttribute("visibility", y > 34 ? "visible" : "hidden");
       group.setAttribute("transform", `translate(0 ${y})`);
     };
-    follow();
     figure.addEventListener("scroll", follow);
   };
 
@@ -128,11 +127,12 @@
     return made;
   };
 
+  // Returns what scrolls its figure, which needs a layout: one for all, when all are made.
   const start = (root) => {
     const figure = root.querySelector("figure");
     const svg = figure?.querySelector("svg");
     const stored = root.querySelector("script[type='application/json']");
-    if (!svg || !stored) return;
+    if (!svg || !stored) return () => {};
     const data = JSON.parse(stored.textContent);
     const { texts } = data;
     const last = data.steps.length - 1;
@@ -148,7 +148,7 @@
       const made = element("button", "", sign);
       made.type = "button";
       made.setAttribute("aria-label", name);
-      made.addEventListener("click", () => go(Number(slider.value) + by));
+      made.addEventListener("click", () => go(Number(slider.value) + by)());
       return made;
     };
     const back = button("◀", texts.previous, -1);
@@ -171,17 +171,19 @@
       forth.disabled = number === last;
       told.replaceChildren(...step.told.map((line, place) => element("p", place < step.odd ? "mark" : "", line)));
       seen.replaceChildren(...viewAt(data, number).map((each, lane) => window_(each, data.lanes[lane], data)));
-      reveal(figure, svg, show(step));
+      const place = show(step);
+      return () => reveal(figure, svg, place);
     };
-    slider.addEventListener("input", () => go(Number(slider.value)));
+    slider.addEventListener("input", () => go(Number(slider.value))());
     // JupyterLab takes keys for its own commands, and takes the focus away at each key that it sees.
     root.dataset.lmSuppressShortcuts = "true";
     slider.addEventListener("keydown", (event) => event.stopPropagation());
     figure.before(controls, told);
     figure.after(after);
     root.classList.add("live");
-    go(data.start);
+    return go(data.start);
   };
 
-  for (const root of document.querySelectorAll(".chatlab-scrubber:not(.live)")) start(root);
+  const made = [...document.querySelectorAll(".chatlab-scrubber:not(.live)")].map(start);
+  for (const scroll of made) scroll();
 })();

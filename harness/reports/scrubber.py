@@ -38,7 +38,7 @@ ROOMS = 3
 _GAPS = 4
 """Gaps between numbers that are listed, the newest ones."""
 _USERS = 8
-"""Users whose presence is listed."""
+"""Users whose presence is listed, those who are drawn before others."""
 _TOLD = 6
 """Things in one row that are told; the others are in the picture."""
 _WIDTH = 26
@@ -256,7 +256,8 @@ class _Steps:
             listed = ", ".join(f"#{span}" for span in view.missing[-_GAPS:])
             told["missing"] = f"… {listed}" if len(view.missing) > _GAPS else listed
         if view.presence is not None:
-            users = [f"{self._name(user)} {status}" for user, status in list(view.presence.items())[:_USERS]]
+            ranked = sorted(view.presence, key=lambda user: self._words.clean(user) not in self._lanes)
+            users = [f"{self._name(user)} {view.presence[user]}" for user in ranked[:_USERS]]
             told["present"] = ", ".join(users or "–") + (", …" if len(view.presence) > _USERS else "")
         return told
 

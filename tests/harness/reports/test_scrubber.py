@@ -150,6 +150,17 @@ def test_presence_and_connections_are_those_of_each_client() -> None:
     ]
 
 
+def test_of_many_users_those_are_listed_who_are_drawn() -> None:
+    """A room may hold hundreds."""
+    story = Story(3)
+    (alice,) = story.members(RED, "alice")
+    alice.is_shown(RED, {f"guest{n}": "online" for n in range(20)} | {"alice": "away"}, False)
+    data = data_of(scrubber(story.events, "t", EVERYTHING))
+    (room,) = (room for step in data["steps"] for change in step["seen"] for room in change.get("rooms", ()))
+    assert room["present"].startswith("alice away, guest0 online, ")
+    assert room["present"].endswith(", …")
+
+
 def test_each_step_tells_something() -> None:
     """Also where the diagram only draws, since the label of another moment says it: the server has ended."""
     story, people = story_of(6)
