@@ -1,8 +1,9 @@
 """Runs the walkthroughs and stores what they show: `python notebooks/run.py [NAME …] [--check] [--measure]`.
 
-The `.py` half of each pair is the source; the `.ipynb` half is made from it, with the outputs. Two runs give
-the same bytes. What is measured (cells with the tag `measured`) cannot be the same twice: those cells are
-run, and the outputs that are stored stay, unless `--measure` asks for new ones.
+A `.py` file is the source of a notebook in each language (see `harness/notebooks/sources.py`). Two runs
+give the same bytes. What is measured (cells with the tag `measured`) cannot be the same twice: those cells
+are run, and the outputs that are stored stay, unless `--measure` asks for new ones. Cells that check the
+reader's own component (`own`) are not run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import importlib.util
+import itertools
 import os
 import signal
 import sys
@@ -22,8 +24,12 @@ from typing import Any
 
 import click
 
+from harness.notebooks.pictures import Draw, NoBrowser, drawing, pictures_in, store_pictures, without_pictures
+from harness.notebooks.sources import LANGUAGE_INFO, BadTranslation, Notebook, file_name, from_source
+from harness.texts import LANGUAGES
+
 HERE = Path(__file__).resolve().parent
-NAMES = ("ex1_chat", "ex2_ordering", "ex3_presence", "ex4_persistence", "load")
+NAMES = ("ex1_chat", "ex2_ordering", "ex3_presence", "ex4_persistence", "find_the_bug", "two_clocks", "load")
 CELL_SECONDS = 180
 """Seconds that one cell may take."""
 SOCKET_PATH = 95
@@ -32,32 +38,9 @@ DIFF_LINES = 12
 """Lines of a difference that are shown for each notebook."""
 MISSING = "Jupyter is not installed, and notebooks need it: pip install 'chat-lab[notebooks]'"
 
-Notebook = Any
-"""An `nbformat` notebook; the extra may be missing, so its type is not named here."""
-
-
-LANGUAGE = {"name": "python"}
-"""What a notebook says of the language: the same on every machine."""
-
 
 class CellFailed(Exception):  # noqa: N818 - named for what it says
     """A cell raised an exception, or took too long; the text tells which, and why."""
-
-
-def from_source(name: str) -> Notebook:
-    """The notebook that the `.py` half describes, without outputs; its cells are named by their position."""
-    import jupytext
-
-    notebook = jupytext.read(HERE / f"{name}.py", fmt="py:percent")
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": dict(LANGUAGE),
-    }
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
-    for number, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{number:02}"
-        cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
-    return notebook
 
 
 def execute(notebook: Notebook) -> None:
@@ -72,6 +55,7 @@ def execute(notebook: Notebook) -> None:
             timeout=CELL_SECONDS,
             kernel_name="python3",
             record_timing=False,
+            skip_cells_with_tag="own",  # they look at what the reader has written
             coalesce_streams=True,
             resources={"metadata": {"path": str(HERE)}},
             config=Config(KernelManager=_private_sockets(Path(folder))),
@@ -86,7 +70,7 @@ def execute(notebook: Notebook) -> None:
             raise CellFailed(f"a cell took longer than {CELL_SECONDS} s") from error
         except (DeadKernelError, RuntimeError) as error:
             raise CellFailed(f"the kernel ended, or did not start ({error})") from error
-    notebook.metadata["language_info"] = dict(LANGUAGE)  # the kernel has noted which Python this one is
+    notebook.metadata["language_info"] = dict(LANGUAGE_INFO)  # the kernel has noted which Python this one is
 
 
 def _to_its_end(work: Coroutine[Any, Any, object]) -> None:
@@ -126,27 +110,28 @@ def _private_sockets(folder: Path) -> dict[str, str]:
     return {"transport": "ipc", "ip": address} if possible else {}
 
 
-def stored(name: str) -> Notebook | None:
-    """The `.ipynb` half as it is stored; None if there is none that can be read."""
+def stored(file: Path) -> Notebook | None:
+    """A notebook as it is stored; None if there is none that can be read."""
     import nbformat
 
     try:
-        return nbformat.read(HERE / f"{name}.ipynb", as_version=4)
+        return nbformat.read(file, as_version=4)
     except (OSError, nbformat.reader.NotJSONError, nbformat.ValidationError):
         return None
 
 
 def keep_measured(notebook: Notebook, old: Notebook | None) -> None:
     """Put the stored outputs of measured cells into a new notebook, where the cell's source is the same."""
-    kept = {cell.source: cell.outputs for cell in (old.cells if old else []) if is_measured(cell)}
+    measured = [cell for cell in (old.cells if old else []) if has_tag(cell, "measured")]
+    kept = {cell.source: cell.outputs for cell in measured}
     for cell in notebook.cells:
-        if is_measured(cell):
+        if has_tag(cell, "measured"):
             cell.outputs = kept.get(cell.source, cell.outputs)
 
 
-def is_measured(cell: Notebook) -> bool:
-    """Whether a cell shows something that is measured."""
-    return cell.cell_type == "code" and "measured" in cell.metadata.get("tags", [])
+def has_tag(cell: Notebook, tag: str) -> bool:
+    """Whether it is a cell of code with this tag."""
+    return cell.cell_type == "code" and tag in cell.metadata.get("tags", [])
 
 
 def written(notebook: Notebook) -> str:
@@ -162,43 +147,47 @@ def differences(old: str, new: str) -> list[str]:
     return [line[:160] for line in list(lines)[:DIFF_LINES]]
 
 
-def run(name: str, *, check: bool, measure: bool) -> list[str]:
+def run(name: str, language: str, draw: Draw, *, check: bool, measure: bool) -> list[str]:
     """Run one notebook; write it, or (with `check`) return how it differs from what is stored."""
-    notebook, old = from_source(name), stored(name)
+    path = HERE / file_name(name, language)
+    notebook, old = from_source(HERE / f"{name}.py", language), stored(path)
     execute(notebook)
     if not measure:
         keep_measured(notebook, old)
-    path, text = HERE / f"{name}.ipynb", written(notebook)
     if not check:
-        path.write_text(text, encoding="utf-8")
+        store_pictures(notebook, pictures_in(old) if old else {}, draw)
+        path.write_text(written(notebook), encoding="utf-8")
         return []
-    return differences(path.read_text(encoding="utf-8") if path.is_file() else "", text)
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return differences(without_pictures(before), without_pictures(written(notebook)))
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", metavar="[NAME …]", nargs=-1, type=click.Choice(NAMES))
 @click.option("--check", is_flag=True, help="Write nothing; fail where outputs are not those stored.")
 @click.option("--measure", is_flag=True, help="Store new outputs of the cells that measure, too.")
-def main(names: tuple[str, ...], check: bool, measure: bool) -> int:
+@click.option("--lang", type=click.Choice(LANGUAGES), help="In this language only.")
+def main(names: tuple[str, ...], check: bool, measure: bool, lang: str | None) -> int:
     """Run the walkthroughs (all, unless some are named) and store their outputs.
 
     Exit codes: 0 done, 1 a cell failed or outputs differ, 64 wrong usage.
     """
     failed = False
-    for name in names or NAMES:
-        click.echo(f"{name:<16} runs … ", nl=False)
-        began = time.monotonic()
-        try:
-            differ = run(name, check=check, measure=measure and not check)
-        except CellFailed as error:
-            click.echo(f"failed\n  {error}")
-            failed = True
-            continue
-        outcome = "differs" if differ else "same" if check else "stored"
-        click.echo(f"{outcome}, {time.monotonic() - began:.1f} s")
-        for line in differ:
-            click.echo(f"  {line}")
-        failed |= bool(differ)
+    with drawing() as draw:
+        for name, language in itertools.product(names or NAMES, [lang] if lang else LANGUAGES):
+            click.echo(f"{file_name(name, language):<24} runs … ", nl=False)
+            began = time.monotonic()
+            try:
+                differ = run(name, language, draw, check=check, measure=measure and not check)
+            except (CellFailed, NoBrowser, BadTranslation) as error:
+                click.echo(f"failed\n  {error}")
+                failed = True
+                continue
+            outcome = "differs" if differ else "same" if check else "stored"
+            click.echo(f"{outcome}, {time.monotonic() - began:.1f} s")
+            for line in differ:
+                click.echo(f"  {line}")
+            failed |= bool(differ)
     return int(failed)
 
 

@@ -25,6 +25,7 @@ from harness.history.events import History
 from harness.history.frames import tag_in
 from harness.history.index import ENDS
 from harness.reports.excerpt import Excerpt, Fold
+from harness.reports.server_calls import calls_for_lane, done_by
 from harness.reports.svg import shorten
 from harness.texts import Texts, texts
 from lab.protocol import SYSTEM, Message
@@ -34,7 +35,9 @@ SERVER = ""
 SHOWN = ("join", "message", "notice", "replay")
 """What is shown by default."""
 EVERYTHING = (*SHOWN, "presence", "heartbeat")
-"""All that can be shown."""
+"""All that every history can show."""
+CALLS = "calls"
+"""Shows what the server does between two frames, where the calls between its components were recorded."""
 MOST = 150
 """Moments of clients that are shown; the rest of a longer history is only counted."""
 _ASKED_AS = {"leave": "join", "history": "replay"}
@@ -104,11 +107,15 @@ def causality(
     """Read a history; inconsistent events are shown as well as possible.
 
     In a whole history, this module decides what is odd. In an excerpt, that is what the checkers have blamed,
-    since a part of a history is not enough to decide.
+    since a part of a history is not enough to decide. Raises ValueError if there is no such thing to `show`.
     """
+    said = language or texts()
+    for each in show:
+        if each not in (*EVERYTHING, CALLS):
+            raise ValueError(said.say("diagram.cannot_show", what=each, all=", ".join((*EVERYTHING, CALLS))))
     excerpt = events if isinstance(events, Excerpt) else None
-    builder = _Builder(show, language or texts(), excerpt)
-    for event in events.events if isinstance(events, Excerpt) else events:
+    builder = _Builder(show, said, excerpt)
+    for event in events.events if isinstance(events, Excerpt) else calls_for_lane(events):
         builder.take(event)
     return builder.finish()
 
@@ -147,6 +154,10 @@ class _Builder:
         self._gone: set[tuple[str, str]] = set()  # clients and the rooms that they have left
         self._repeated: Counter[tuple[str, str]] = Counter()  # how often a client said the message with a tag
         self._contents: dict[tuple[str, str, int], str] = {}
+        self._begun: set[int] = set()  # the numbers of the calls whose begin is a moment of its own
+        self._call: Moment | None = None  # the last moment that a call is
+        self._publishing: dict[str, Moment] = {}  # by tag, a call of `publish` that nobody has heard yet
+        self._done: dict[str, Moment] = {}  # by tag, what was last done with a message; by user, what changed
         self._down: Moment | None = None
         self._barrier: Moment | None = None  # the newest fault, or its end
 
@@ -168,6 +179,8 @@ class _Builder:
                     self._broken.pop(client).end = self._on(client, self._say("comes_back"))
             case history.GaveUp(client=client, wanted=wanted) if self._is_odd(False):
                 self._on(client, self._say("gave_up", wanted=wanted.split(" ")[0]))
+            case history.Called() if CALLS in self.show:
+                self._calls(event)
             case history.Left(client=client, room=room):
                 self._gone.add((client, room))
             case history.Sent():
@@ -192,6 +205,21 @@ class _Builder:
                 self._barrier = self._at_server(self._say("ready"), (2, 0, ""), self._everything())
                 self._broken.pop(SERVER).end = self._barrier
                 self._down = None
+
+    def _calls(self, event: history.Called) -> None:
+        """A moment of the server that a call shows: after the last one, and the frame that led to it."""
+        done = done_by(event, has_begun=event.number in self._begun)
+        if event.result is None:
+            self._begun.add(event.number)
+        if done is None or done.kind not in self.show:
+            return
+        about = self._about(done.users)
+        said = [self._arrived.get(("tag", tag)) for tag in done.tags]
+        label = self._say(done.key, what=self._clean(done.what))
+        self._call = self._at_server(label, (2, 0, ""), [self._call, *said, *about])
+        self._done |= dict.fromkeys([*done.tags, *done.users], self._call)
+        if done.key == "publishes":
+            self._publishing |= dict.fromkeys(done.tags, self._call)
 
     def _say(self, key: str, **params: Any) -> str:
         return self.texts.say(f"diagram.{key}", **params)
@@ -287,6 +315,8 @@ class _Builder:
         arrival = self._at_server("", (0, len(self.arrows), ""), [start])
         if self._arrival is not None:  # we assume that frames arrive in the order in which they were sent
             arrival.if_possible_after.append(self._arrival)
+        if self._call is not None:
+            arrival.if_possible_after.append(self._call)
         self._arrival = arrival
         self.arrows.append(Arrow(start, arrival))
         return arrival
@@ -363,8 +393,12 @@ class _Builder:
         said = self._arrived.get(("tag", tag))
         # After a retry, it may be the answer to the retry, which goes to one client alone.
         times = sum(count for (_, other), count in self._repeated.items() if other == tag)
-        is_retried = self.excerpt is not None and times > 1
-        end = self._hears(client, "message", label, what, number, [said], odd=is_odd, alone=is_retried)
+        is_copy = self._copies[client, f"message {what}"] > 0
+        is_retried = times > 1 and (self.excerpt is not None or is_copy)
+        before = [said, self._done.get(tag)]
+        end = self._hears(
+            client, "message", label, what, number, before, odd=is_odd, alone=is_retried, tag=tag
+        )
         if end is not None:
             end.mark = mark
 
@@ -379,8 +413,12 @@ class _Builder:
         *,
         odd: bool = False,
         alone: bool = False,
+        tag: str = "",
     ) -> Moment | None:
-        """A client receives something; unless `alone`, all its receivers share one moment of sending."""
+        """A client receives something; unless `alone`, all its receivers share one moment of sending.
+
+        That is the call of `publish` for the message with this tag, if there was one.
+        """
         if kind not in self.show and not self._is_odd(False):
             return None
         what = f"{kind} {what} {label if kind != 'message' else ''}"
@@ -389,7 +427,8 @@ class _Builder:
         sent = self._published.get(copy)
         if sent is None:
             order = (1, number, f"{what} {copy[1]}")
-            sent = self._published[copy] = self._at_server("", order, after)
+            sent = self._publishing.pop(tag, None) or self._at_server("", order, after)
+            self._published[copy] = sent
         before = self._sent_to.get(client)
         if before is not None and before is not sent:
             sent.if_possible_after.append(before)
@@ -400,7 +439,9 @@ class _Builder:
         return end
 
     def _about(self, users: list[str]) -> list[Moment | None]:
-        return [self._causes.get(self._names.get(user, "")) for user in users]
+        """The moments that may have changed something about these users."""
+        causes = [self._causes.get(self._names.get(user, "")) for user in users]
+        return [*causes, *(self._done.get(user) for user in users)]
 
     def _clean(self, text: Any) -> str:
         text = str(text)

@@ -11,6 +11,7 @@ from itertools import pairwise
 from harness.history.events import History
 from harness.history.index import Heard, HistoryIndex
 from harness.reports.svg import ALARM, FAINT, INK, Drawing, Sheet, shorten
+from harness.texts import Texts, texts
 from lab.protocol import Status
 
 Series = Sequence[tuple[float, float]]
@@ -22,11 +23,12 @@ _MOST = 40
 """Arrivals of each client that are drawn."""
 
 
-def numbers_by_arrival(events: History, room: str, title: str) -> Drawing:
+def numbers_by_arrival(events: History, room: str, title: str, language: Texts | None = None) -> Drawing:
     """For each client, the sequence numbers of a room in order of arrival; in a correct chat they rise by 1.
 
     A full dot is a live message, a ring one from a replay. `room` is a name without the run's nonce.
     """
+    said = language or texts()
     found: dict[str, list[Heard]] = defaultdict(list)
     index = HistoryIndex(events)
     for each in index.in_room(full_name(index, room)):
@@ -36,18 +38,16 @@ def numbers_by_arrival(events: History, room: str, title: str) -> Drawing:
     highest = max((each.message.sequence for heard in shown.values() for each in heard), default=1)
     scale = _STEP * min(1, 12 / max(highest, 1))
     panel, height = 60 + _STEP * longest, scale * highest
-    told = "; ".join(
-        f"{client}: {', '.join(str(each.message.sequence) for each in heard)}"
+    told = said.say("ui.semicolon").join(
+        f"{client}{said.say('ui.colon')}{', '.join(str(each.message.sequence) for each in heard)}"
         for client, heard in shown.items()
     )
     width = max(20 + panel * max(len(shown), 1), 420)
-    sheet = Sheet(width, height + 110, title, f"Numbers in the order in which they came. {told}")
+    sheet = Sheet(width, height + 110, title, said.say("chart.numbers_told", what=told))
     sheet.text(12, 22, title, bold=True)
     for place, (client, heard) in enumerate(shown.items()):
         _panel(sheet, 46 + panel * place, 60 + height, client, heard, scale)
-    sheet.text(
-        12, height + 100, "across: the order of arrival; up: the number; rings: replayed; !: out of line"
-    )
+    sheet.text(12, height + 100, said.say("chart.numbers_legend"))
     return sheet.finish()
 
 
@@ -114,22 +114,29 @@ def shown_after_fault(index: HistoryIndex, watcher: str, room: str, user: str) -
 
 
 def presence_timeline(
-    events: History, watcher: str, room: str, users: Sequence[str], heartbeats: int, title: str
+    events: History,
+    watcher: str,
+    room: str,
+    users: Sequence[str],
+    heartbeats: int,
+    title: str,
+    language: Texts | None = None,
 ) -> Drawing:
     """The presence of each user as shown to `watcher`, for so many `heartbeats` after that user's fault.
 
     A full bar is online, a hatched one away, an empty one offline. Names are given without the run's nonce.
     """
+    said = language or texts()
     index = HistoryIndex(events)
     left, unit, height = 130, 70, 34
     rows = {user: shown_after_fault(index, watcher, room, user) for user in users}
     told = [
-        f"{name}: {', '.join(f'{each.status} from beat {each.heartbeats}' for each in shown) or 'not shown'}"
+        said.say("chart.presence_of", user=name, shown=", ".join(_told(each, said) for each in shown) or "–")
         for name, shown in rows.items()
     ]
     bottom = 44 + height * len(users)
     right = left + unit * heartbeats
-    sheet = Sheet(right + 70, bottom + 50, title, f"As {watcher} sees it. {'; '.join(told)}.")
+    sheet = Sheet(right + 70, bottom + 50, title, _as_seen_by(watcher, told, said))
     sheet.text(12, 22, title, bold=True)
     for place, (name, shown) in enumerate(rows.items()):
         y = 40 + height * place
@@ -141,8 +148,16 @@ def presence_timeline(
         sheet.line(left + unit * number, bottom, left + unit * number, bottom + 5)
         sheet.text(left + unit * number, bottom + 20, str(number), anchor="middle")
     sheet.line(left, bottom, right, bottom)
-    sheet.text(left, bottom + 40, "whole heartbeats since the last sign of life")
+    sheet.text(left, bottom + 40, said.say("chart.presence_legend"))
     return sheet.finish()
+
+
+def _told(shown: Shown, said: Texts) -> str:
+    return said.say("chart.presence_from", status=shown.status, beat=shown.heartbeats)
+
+
+def _as_seen_by(watcher: str, told: Sequence[str], said: Texts) -> str:
+    return said.say("chart.presence_told", watcher=watcher, what=said.say("ui.semicolon").join(told))
 
 
 def _bar(sheet: Sheet, x: float, y: float, width: float, status: Status) -> None:

@@ -6,6 +6,7 @@ read their title and description.
 
 from __future__ import annotations
 
+import base64
 import zlib
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,14 +18,23 @@ INK, FAINT, ALARM = "#222", "#767676", "#b00020"
 """Colours: of what is drawn, of guides, and of what is wrong."""
 FONT = 12
 """Pixels."""
+READABLE = 0.8
+"""The smallest size at which its texts can be read; what is wider than its column then is scrolled."""
 
 
 class Drawing:
-    """A finished picture. Notebooks show it; `str(drawing)` is the SVG file."""
+    """A finished picture. Notebooks show it; `str(drawing)` is the SVG file.
 
-    def __init__(self, svg: str, title: str) -> None:
+    `name` is made from all that is in it, so that two drawings with one name are the same. `description` is
+    the picture as text.
+    """
+
+    def __init__(self, svg: str, title: str, description: str, name: str, width: str) -> None:
         self._svg = svg
+        self._width = width
         self.title = title
+        self.description = description
+        self.name = name
 
     def __str__(self) -> str:
         return self._svg
@@ -32,9 +42,19 @@ class Drawing:
     def __repr__(self) -> str:
         return f"<drawing: {self.title}>"
 
-    def _repr_svg_(self) -> str:
-        """The SVG, as notebooks ask for it."""
-        return self._svg
+    @property
+    def fitted(self) -> str:
+        """The style with which it fits its column, and can be read in a narrow one."""
+        return f"max-width:max(100%,{_px(READABLE * float(self._width))}px);height:auto"
+
+    def _repr_html_(self) -> str:
+        """An image that fits its column: notebooks that are not trusted show no SVG of their own."""
+        data = base64.b64encode(self._svg.encode(errors="replace")).decode()
+        told = escape(legible(f"{self.title}. {self.description}"), {'"': "&quot;"})
+        return (
+            f'<img class="{self.name}" src="data:image/svg+xml;base64,{data}" alt="{told}"'
+            f' width="{self._width}" style="{self.fitted}">'
+        )
 
 
 class Sheet:
@@ -180,7 +200,7 @@ class Sheet:
             f'<desc id="{name}-d">{_xml(self._description)}</desc>\n'
             f'<rect width="{width}" height="{height}" fill="white"/>\n{body}\n</svg>\n'
         )
-        return Drawing(svg, self._title)
+        return Drawing(svg, self._title, self._description, name, width)
 
 
 def shorten(text: str, width: int = 18) -> str:

@@ -19,7 +19,7 @@ LAYERS = (
     ("harness.quiz", "harness.watch"),
     (
         *("harness.check", "harness.doctor", "harness.grading", "harness.greeter", "harness.load"),
-        *("harness.picture", "harness.pytest_support", "harness.zoo"),
+        *("harness.notebooks", "harness.picture", "harness.pytest_support", "harness.zoo"),
     ),
     ("harness.reports",),
     ("harness.minimize",),

@@ -164,6 +164,8 @@ PRINTS = {
     "harness/cli/solution.py": "our own model answers, with colours",
     "harness/watch/screen.py": "screens, of lines that a report has written",
     "harness/load/report.py": "a table of numbers, as text",
+    "harness/notebooks/apart.py": "to a cell of a notebook, what its scene has printed",
+    "harness/notebooks/stage.py": "to a cell of a notebook",
     "harness/load/probe.py": "JSON for the process that has started it",
     "harness/load/compare_report.py": "a table, as text",
     "harness/grading/handouts/autograder.py": "a program of its own, which makes text legible",

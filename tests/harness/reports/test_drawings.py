@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 
@@ -182,7 +183,7 @@ def test_other_irregularities_are_marked() -> None:
     bob.hears(third, 2)
     assert [each for each in labels(causality(story.events), "bob") if "#" in each] == [
         "#1 “first”",
-        "#1 “second” number already used",
+        "#1 “second” number reused",
         "#2 “third” after leaving",
     ]
 
@@ -450,9 +451,11 @@ def test_chart_accepts_any_points(points: list[tuple[float, float]]) -> None:
 
 
 def test_drawing_shows_itself_in_a_notebook() -> None:
-    """A notebook gets the SVG, and the text form has the title."""
-    drawing = Sheet(10, 10, "Small", "nothing").finish()
-    assert drawing._repr_svg_() == str(drawing)
+    """A notebook gets it as an image with a description, and the text form has the title."""
+    drawing = Sheet(10, 10, "Small", '"nothing" <b>').finish()
+    image = ET.fromstring(drawing._repr_html_().replace(">", "/>"))
+    assert base64.b64decode(image.attrib["src"].partition("base64,")[2]).decode() == str(drawing)
+    assert image.attrib["alt"] == 'Small. "nothing" <b>'
     assert repr(drawing) == "<drawing: Small>"
 
 
