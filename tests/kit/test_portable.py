@@ -25,6 +25,7 @@ NEVER_ELSEWHERE = {
     # The simulated host has for a server what the system has, where it has it.
     "harness/worlds/sim/host.py": "target.no_fork",
     "harness/worlds/sim/system.py": "target.no_fork",
+    "harness/notebooks/apart.py": "notebook.no_fork",
     # Isolation is Linux's.
     "harness/judged/bubblewrap.py": "isolation.not_linux",
     "harness/judged/isolation.py": "isolation.not_linux",

@@ -85,9 +85,10 @@ def test_commands_keep_the_language() -> None:
     failed = summary_of(swapped())
     assert "chatlab hint 2 --lang fr\n" in ending(failed, "fr")
     assert "chatlab hint 2\n" in ending(failed)
-    commands = [text for text in texts("fr").keys().values() if re.search(r"chatlab (hint|replay) \{", text)]
-    assert len(commands) == 4
-    assert all(text.endswith(" --lang fr") for text in commands)
+    suggested = re.compile(r"chatlab (?:hint|replay|hunt|solution|status|watch)\b[^`,;]*")
+    commands = [found for text in texts("fr").keys().values() for found in suggested.findall(text)]
+    assert len(commands) > 10
+    assert [each for each in commands if " --lang fr" not in each] == []
 
 
 def test_what_the_s_of_a_seed_means() -> None:
