@@ -32,7 +32,7 @@ from harness.running.tasks import side_by_side
 from harness.scenarios.common import MODEST, SMALL
 from harness.verdict.outcome import Outcome
 
-QUICK_PLAYS = 3
+QUICK_PLAYS = 2
 """Small plays of the quick way."""
 MORE_PLAYS = 12
 """Small plays of the second one."""
