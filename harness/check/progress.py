@@ -7,16 +7,15 @@ student's own eyes: marks come from elsewhere, since anybody can edit this file.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct, field
 
-from harness.check.files import OURS, make_ours
+from harness.check import kept
+from harness.check.files import OURS
 from harness.judged.targets import Target
 from harness.running.run import Run
 from harness.verdict.outcome import Outcome
@@ -57,10 +56,7 @@ class Kept(Struct):
 
 
 class Progress:
-    """The progress that is kept in a folder; see `home_of`.
-
-    A file that cannot be read is set aside under another name, and `told` is called with that.
-    """
+    """The progress that is kept in a folder (see `home_of`); for `told`, see `kept.read`."""
 
     def __init__(self, home: Path, told: Callable[[Path], None] = lambda path: None) -> None:
         self.home = home
@@ -69,32 +65,20 @@ class Progress:
 
     def read(self) -> Kept:
         """What is kept; nothing if there is no file yet."""
-        try:
-            return msgspec.json.decode(self.path.read_bytes(), type=Kept)
-        except FileNotFoundError:
-            return Kept()
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            aside = self.path.with_name(f"unreadable-{NAME}")
-            with suppress(OSError):
-                os.replace(self.path, aside)
-                self._told(aside)
-            return Kept()
+        return kept.read(self.path, Kept, self._told)
 
     def note(self, runs: Iterable[Run], judged: Mapping[int, str]) -> None:
         """Add the verdicts on a student's own components, of which `judged` has the digests.
 
         What cannot be written is not kept.
         """
-        kept, now = self.read(), time.time()
+        known, now = self.read(), time.time()
         for run in runs:
             if run.component is not None and run.exercise in judged and not run.defect:
-                exercises = kept.reached.setdefault(run.track, {})
+                exercises = known.reached.setdefault(run.track, {})
                 exercises[run.exercise] = _noted(exercises.get(run.exercise), run, judged[run.exercise], now)
         with suppress(OSError):
-            make_ours(self.home)
-            new = self.path.with_suffix(f".{os.getpid()}")
-            new.write_bytes(msgspec.json.format(msgspec.json.encode(kept)))
-            os.replace(new, self.path)
+            kept.write(self.path, known)
 
 
 def _noted(before: Reached | None, run: Run, digest: str, now: float) -> Reached:

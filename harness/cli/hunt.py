@@ -91,9 +91,7 @@ def hunt(
 
     words = texts(lang)
     show = Show(Terminal(words))
-    known, is_whole = progress.load()
-    if not is_whole:
-        echo(words.say("hunt.progress_broken", path=progress.FILE), err=True)
+    known = progress.load(lambda path: echo(words.say("progress.set_aside", path=path), err=True))
     if number is None:
         show.overview(known)
         return 0

@@ -61,7 +61,7 @@ def quiz(number: int | None, file: Path | None, again: bool, lint: bool, seed: i
             return EXIT_USAGE if defects else 0
         if not questions:
             raise Problem("quiz.nothing_left", path=file)
-        answered = known()
+        answered = known(lambda path: echo(words.say("progress.set_aside", path=path), err=True))
         if again:
             questions = [each for each in questions if answered.get(each.key) is False]
             if not questions:

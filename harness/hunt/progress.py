@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct, field
 
-from harness.check.files import OURS, make_ours
+from harness.check import kept
+from harness.check.files import OURS
 from harness.hunt.levels import LEVELS
 
 FILE = OURS / "hunt.json"
@@ -42,24 +43,16 @@ class Progress(Struct):
         return next((number for number in LEVELS if not self.of(number).solved), None)
 
 
-def load() -> tuple[Progress, bool]:
-    """What is kept, and whether it could be read: if not, everything begins anew."""
-    try:
-        found = msgspec.json.decode(FILE.read_bytes(), type=Progress)
-    except FileNotFoundError:
-        return Progress(), True
-    except (OSError, msgspec.DecodeError, RecursionError):
-        return Progress(), False
+def load(told: Callable[[Path], None]) -> Progress:
+    """What is kept; for `told`, see `kept.read`."""
+    found = kept.read(FILE, Progress, told)
     found.levels = {number: each for number, each in found.levels.items() if number in LEVELS}
-    return found, True
+    return found
 
 
 def keep(progress: Progress) -> None:
-    """Write it down, whole or not at all. Raises OSError."""
-    make_ours()
-    beside = FILE.with_suffix(".new")
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(progress), indent=2) + b"\n")
-    beside.replace(FILE)
+    """Write it down. Raises OSError."""
+    kept.write(FILE, progress)
 
 
 def now() -> float:

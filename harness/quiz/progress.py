@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import os
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
-from harness.check.files import OURS, make_ours
+from msgspec import Struct, field
+
+from harness.check import kept
+from harness.check.files import OURS
 
 PATH = OURS / "quiz.json"
-_VERSION = 1
 
 
-def known() -> dict[str, bool]:
-    """Whether the last answer to each question was right, by the question's key.
+class Answer(Struct):
+    """The last answer to a question, and when it was given (ISO 8601)."""
 
-    A file that is not ours, or was damaged, counts as none.
-    """
-    return {key: each["right"] for key, each in _read().items()}
+    right: bool
+    at: str
+
+
+class Answers(Struct):
+    """The content of the file, by the keys of the questions."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+
+
+def known(told: Callable[[Path], None]) -> dict[str, bool]:
+    """Whether the last answer to each question was right, by its key; for `told`, see `kept.read`."""
+    return {key: each.right for key, each in kept.read(PATH, Answers, told).answers.items()}
 
 
 def note(key: str, *, right: bool) -> None:
     """Remember an answer. Raises OSError if that cannot be written."""
-    make_ours()
-    answers = _read()
-    answers[key] = {"right": right, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-    text = json.dumps({"version": _VERSION, "answers": answers}, indent=1, ensure_ascii=False)
-    # Whoever interrupts this finds the old file, or the new one, and never half of one.
-    beside = PATH.with_name(f"{PATH.name}.{os.getpid()}")
-    try:
-        beside.write_text(f"{text}\n", encoding="utf-8", errors="backslashreplace")
-        beside.replace(PATH)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _read() -> dict[str, dict[str, Any]]:
-    try:
-        kept = json.loads(PATH.read_text(encoding="utf-8"))
-        answers = kept["answers"].items() if kept["version"] == _VERSION else ()
-        return {key: each for key, each in answers if isinstance(each["right"], bool)}
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        return {}
+    found = kept.read(PATH, Answers, lambda path: None)
+    found.answers[key] = Answer(right, datetime.now(UTC).isoformat(timespec="seconds"))
+    kept.write(PATH, found)
