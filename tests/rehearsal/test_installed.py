@@ -23,9 +23,12 @@ SIM = ("--world", "sim", "--small")
 OF_A_STUDENT: list[tuple[str, tuple[str, ...], int, str]] = [
     ("", ("--version",), 0, "+students"),
     ("", ("check", "1"), 64, "there are no exercises in HOME or above; lay them out by `chatlab init`"),
-    ("", ("init",), 0, "  cd chat-lab\n  chatlab check 1\n"),
+    ("", ("init",), 0, "  cd chat-lab\n  chatlab watch 1\n"),
     ("chat-lab", ("check", "3", *SIM), 1, "Judging the exercises in HOME/chat-lab/exercises\n"),
     ("chat-lab/exercises/ex2_ordering", ("hint", "2"), 0, "Hints for exercise 2"),
+    ("chat-lab/lab", ("status",), 0, "3  Presence          0 of 10 points, judged"),
+    ("chat-lab/exercises", ("reset", "3"), 0, "nothing was changed"),
+    ("elsewhere", ("quiz", "2", "--lang", "fr", "--lint"), 0, "10 questions"),
     ("chat-lab/lab", ("check", "--solutions", "1"), 64, "installed without the model answers; --reference"),
     ("elsewhere", ("doctor", "--reference"), 0, "`join`"),
     ("elsewhere", ("check", "--reference", "2", *SIM), 0, "4 of 4 steps passed"),
@@ -38,6 +41,10 @@ OF_A_TEACHER: list[tuple[str, tuple[str, ...], int, str]] = [
     ("here", ("zoo", "--list"), 0, "[step 1.1, no_start]"),
     ("here", ("zoo", "publish_loops_over_the_live_list"), 0, "wrong_delivery"),
     ("here", ("export", "student-kit", "kit"), 0, "files are in kit"),
+    ("there", ("init", "mine"), 0, "chatlab watch 1"),
+    ("there/mine", ("solution", "1", "--peek"), 0, "class PubSub"),
+    ("there/mine", ("hunt", "1"), 0, "hunt/level1.py"),
+    ("there/mine/hunt", ("hunt",), 0, "Next: chatlab hunt 1"),
 ]
 
 
