@@ -18,7 +18,7 @@ from harness.check.progress import Progress, digests, home_of, most_points
 from harness.history.events import Event, Step
 from harness.judged import targets
 from harness.judged.problems import BadTarget
-from harness.judged.targets import Target, own_file, own_folder
+from harness.judged.targets import own_file, own_folder
 from harness.judged.tracks import TYPESCRIPT
 from harness.posix import on_return
 from harness.reports.summary import Summary
@@ -68,7 +68,6 @@ class Session:
         self._view = View(asked.exercise or self._first_open(), is_verbose=asked.verbose)
         self._round: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
-        self._target: Target | None = None
         self._is_over = self._is_goodbye_said = False
 
     async def run(self, judge: Judge) -> None:
@@ -163,12 +162,8 @@ class Session:
             self._view.problem, self._view.verdict, self._view.doing = problem.said_in(self._texts), None, ""
             self._show(is_news=True)
             return
-        self._target, self._view.problem = target, ""
-        self._view.file, self._view.path, self._view.track = (
-            target.label,
-            own_file(exercise, self._track),
-            target.track,
-        )
+        self._view.problem, self._view.file, self._view.track = "", target.label, target.track
+        self._view.path = own_file(exercise, self._track)
         judged = digests({exercise: target})
 
         def tell(verdict: Verdict) -> None:
