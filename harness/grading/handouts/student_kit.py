@@ -21,11 +21,7 @@ _HUNT, _OVERVIEW = "exercises/hunt/", "exercises/README*.md"
 def student_kit(words: Texts, *, with_reference: bool, with_notebooks: bool) -> Bundle:
     """All files of it. Raises Problem if something that was asked for is not there."""
     bundle = judging_kit(with_reference=with_reference)
-    bundle.files |= exercises().files
-    for name in [name for name in bundle.files if name.startswith(_HUNT)]:
-        del bundle.files[name]
-    for name in [name for name in bundle.files if fnmatch.fnmatch(name, _OVERVIEW)]:
-        bundle.add(name, _without_hunt(bundle.files[name].decode()))
+    bundle.files |= exercises_without_hunt().files
     if with_notebooks:
         if not (ROOT / "notebooks").is_dir():
             raise Problem("handout.no_notebooks")
@@ -34,6 +30,16 @@ def student_kit(words: Texts, *, with_reference: bool, with_notebooks: bool) -> 
     bundle.add("Makefile", _makefile(words))
     bundle.add(".gitignore", git_ignores())
     bundle.add("README.md", page(words.language))
+    return bundle
+
+
+def exercises_without_hunt() -> Bundle:
+    """The folder `exercises` without the pages on the hunt, which is left out with its servers."""
+    bundle = exercises()
+    for name in [name for name in bundle.files if name.startswith(_HUNT)]:
+        del bundle.files[name]
+    for name in [name for name in bundle.files if fnmatch.fnmatch(name, _OVERVIEW)]:
+        bundle.add(name, _without_hunt(bundle.files[name].decode()))
     return bundle
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from harness.grading.handouts.kit import judging_kit
 from harness.grading.handouts.project import pyproject
+from harness.grading.handouts.student_kit import exercises_without_hunt
 from harness.judged.handed_out import pristine
 from harness.judged.targets import ROOT
 from harness.judged.tracks import TRACKS
 from harness.texts.console import echo
 from harness.verdict.steps import EXERCISES
 from harness.workspace.bundle import Bundle, write_folder
-from harness.workspace.exercises import FOLDER, exercises
+from harness.workspace.exercises import FOLDER
 
 STUDENTS = "students"
 """The local part of the version that students install."""
@@ -29,7 +30,7 @@ STUDENTS = "students"
 def students_project() -> Bundle:
     """What their wheel is built of: a kit that judges, and the exercises as `chatlab init` lays them out."""
     bundle = judging_kit(with_reference=False)
-    bundle.files |= exercises().files
+    bundle.files |= exercises_without_hunt().files
     for number in EXERCISES:
         for track in TRACKS:
             for place, text in pristine(number, track).items():

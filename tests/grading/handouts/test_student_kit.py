@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from harness.cli.main import cli
 from harness.grading.handouts import project, student_kit
 from harness.grading.handouts.kit import COMMANDS_LEFT_OUT, without_commands
+from harness.grading.handouts.wheels import students_project
 from harness.judged.targets import ROOT
 from harness.texts import LANGUAGES, texts
 from harness.typescript.components import COMPONENTS as MODULES
@@ -298,10 +299,11 @@ def test_what_is_wrong_is_wrong_usage(tmp_path: Path, language: str) -> None:
 def test_the_hunt_stays_with_the_zoo() -> None:
     """It needs servers that are right, which are not handed out: no page sends anybody there."""
     kit = student_kit.student_kit(texts("fr"), with_reference=True, with_notebooks=False)
-    assert not any("hunt" in name for name in kit.files)
-    for name, data in kit.files.items():
-        if name.endswith(".md") or name == "harness/cli/main.py":
-            assert b"hunt" not in data, name
+    for handed_out in (kit, students_project()):
+        assert not any("hunt" in name for name in handed_out.files)
+        for name, data in handed_out.files.items():
+            if name.endswith(".md") or name == "harness/cli/main.py":
+                assert b"hunt" not in data, name
     overview = kit.files["exercises/README.fr.md"].decode()
     assert "\n## Rendre votre travail\n" in overview
     assert "\n## Ce que signifie un verdict\n" in overview
