@@ -46,16 +46,30 @@ def forget_own(program: str) -> list[ModuleType]:
     return gone
 
 
+_OURS = ("harness.", "lab.")
+
+
 @contextmanager
 def restored() -> Iterator[None]:
-    """On exit, restore the imported modules, the path to them, and the arguments."""
+    """On exit, restore the imported modules, the path to them, and the arguments.
+
+    A package has its modules as attributes, too: an import sets them, and nothing removes them.
+    """
     modules, path, arguments = dict(sys.modules), list(sys.path), list(sys.argv)
+    inner = [(name.rpartition("."), module) for name, module in modules.items() if name.startswith(_OURS)]
+    bound = [
+        (package, own, module)
+        for (package, _, own), module in inner
+        if vars(modules[package]).get(own) is module
+    ]
     try:
         yield
     finally:
         for name in [name for name in sys.modules if name not in modules]:
             del sys.modules[name]
         sys.modules.update(modules)
+        for package, own, module in bound:
+            setattr(modules[package], own, module)
         sys.path[:], sys.argv[:] = path, arguments
 
 
