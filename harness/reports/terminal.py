@@ -39,7 +39,7 @@ from harness.verdict.outcome import Outcome, StepResult, overall
 from lab.legible import legible, one_line, text_of
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, OverflowMethod, RenderableType
 
 STYLES = {
     Outcome.PASSED: "green",
@@ -64,6 +64,7 @@ _ROWS = 120
 class Terminal:
     """Writes a report, with colour and progress on a terminal, else as plain text.
 
+    With `crops`, a line that a terminal has no room for is cut off.
     It goes to standard output, to `out` (a file or a buffer of text), or to a `console`.
     """
 
@@ -75,12 +76,14 @@ class Terminal:
         out: TextIO | None = None,
         console: Console | None = None,
         width: int = WIDTH,
+        crops: bool = False,
     ) -> None:
         self.texts = texts
         self.verbose = verbose
         self._out = out
         self._console = console
         self._width = min(width, WIDTH)
+        self._crops = crops
         if out is None and console is None and sys.stdout.isatty():
             from rich.console import Console  # late: it costs 50 ms, and a pipe does not need it
 
@@ -92,7 +95,8 @@ class Terminal:
         """One line of the report."""
         text = one_line(text.expandtabs())
         if self._console is not None:
-            self._console.print(_styled(text, style))
+            overflow: OverflowMethod | None = "ellipsis" if self._crops else None
+            self._console.print(_styled(text, style), no_wrap=self._crops or None, overflow=overflow)
         elif self._out is not None:
             print(text, file=self._out)
         else:

@@ -47,6 +47,10 @@ class View(Struct):
     """What is going on."""
     problem: str = ""
     """Why nothing can be judged."""
+    is_old: bool = False
+    """Whether the verdict is that on the save before."""
+    notes: list[str] = field(default_factory=list)
+    """What the ways have noted of this save that found nothing wrong."""
     told: str = ""
     """What the last key has brought."""
     hints: int = 0
@@ -103,7 +107,8 @@ class Screen:
             from rich.console import Console  # late: it costs 50 ms, and a pipe does not need it
 
             console = Console(file=buffer, force_terminal=True, width=width, highlight=False)
-            write(Terminal(self._texts, verbose=view.is_verbose, console=console, width=width), view)
+            verbose, crops = view.is_verbose, not view.is_verbose
+            write(Terminal(self._texts, verbose=verbose, console=console, width=width, crops=crops), view)
         else:
             write(Terminal(self._texts, verbose=view.is_verbose, out=buffer), view)
         text = buffer.getvalue().strip("\n")
@@ -124,6 +129,8 @@ class Screen:
         when = f"   {view.saved_at}" if view.saved_at else ""
         terminal.line(f"{title}   {view.file}{when}", "bold")
         run = view.verdict.run if view.verdict else None
+        if view.is_old and run is not None:
+            terminal.line(f"  {say('watch.old')}", "yellow")
         if run is None or (view.is_verbose and run.steps):
             return
         words = Words.of(run, self._texts)
@@ -152,6 +159,8 @@ class Screen:
         elif view.passed:
             key = "passed_and_compare" if _has_solutions() else "passed"
             terminal.block(self._texts.say(f"watch.{key}", exercise=view.exercise), 2, "green")
+            for note in view.notes:
+                terminal.block(f"{self._texts.say('ui.note')} {note}", 2, "dim")
         elif run.outcome is Outcome.FAILED:
             self._first(terminal, view, run)
         elif run.outcome is Outcome.INCONCLUSIVE:

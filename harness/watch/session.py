@@ -21,10 +21,11 @@ from harness.judged.problems import BadTarget
 from harness.judged.targets import own_file, own_folder
 from harness.judged.tracks import TYPESCRIPT
 from harness.posix import on_return
+from harness.reports.findings import notes_of
 from harness.reports.summary import Summary
-from harness.texts import Texts
+from harness.reports.words import Words
+from harness.texts import Texts, defect
 from harness.texts.console import echo
-from harness.texts.defect import told
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import EXERCISES
 from harness.watch.keys import Keys
@@ -136,6 +137,7 @@ class Session:
         await self._let_go(judge, wait=_LETTING_GO)
         self._view.saved_at = time.strftime("%H:%M:%S")
         self._view.told, self._view.hints, self._view.passed, self._view.seconds = "", 0, False, 0.0
+        self._view.is_old, self._view.notes = True, []
         if self._view.verdict is not None:
             steps = self._view.verdict.run.steps
             self._view.was = {step.step: step.outcome for step in steps} or self._view.was
@@ -169,8 +171,11 @@ class Session:
         def tell(verdict: Verdict) -> None:
             if verdict.run.steps or verdict.way is not Way.QUICK:
                 self._view.seconds = self._view.seconds or time.monotonic() - began
-                self._view.verdict, self._view.passed = verdict, is_sure(verdict)
+                self._view.verdict, self._view.passed, self._view.is_old = verdict, is_sure(verdict), False
                 self._progress.note([verdict.run], judged)
+            if verdict.run.outcome is Outcome.PASSED:
+                told = notes_of(verdict.run, Words.of(verdict.run, self._texts))
+                self._view.notes += [note for note in told if note not in self._view.notes]
             self._show(is_news=True, doing=self._next_of(verdict))
 
         await judge.judge(exercise, target, tell, self._tell_step)
@@ -180,7 +185,7 @@ class Session:
         if task.cancelled() or not (error := task.exception()):
             return
         trace = "".join(traceback.format_exception(error))
-        self._view.problem, self._view.verdict = told(trace, self._texts), None
+        self._view.problem, self._view.verdict = defect.told(trace, self._texts), None
         self._show(is_news=True, doing="")
 
     def _next_of(self, verdict: Verdict) -> str:
@@ -230,7 +235,7 @@ class Session:
         self._show(is_news=True)
 
     async def _turn_to(self, exercise: int, judge: Judge) -> None:
-        self._view = View(exercise, is_verbose=self._view.is_verbose)
+        self._view = View(exercise)
         await self._begin(judge)
 
     async def _open_page(self) -> None:
