@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
 
 FAKE_PLAYS = '''
-"""Plays that take no time: a step comes out as the seed and its number say, and nothing is called directly."""
+"""Plays that take no time: a step comes out as its number says, and nothing is called directly."""
 import os
 import shutil
 import harness.running.direct_calls
