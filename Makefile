@@ -39,9 +39,9 @@ types: .venv/ready
 unit: .venv/ready
 	$(BIN)/pytest -n 3 --dist loadgroup
 
-# In the order of their time, so that the long ones do not come last: load and notebooks keep both cores busy.
+# Most of it waits, so a third worker costs the two cores little. tests/conftest.py says which files begin.
 extra: .venv/ready-all
-	$(BIN)/pytest -n 2 --dist loadfile -m "extra and not thorough"
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "extra and not thorough"
 
 # Fuzzing, a soak and long plays, for a few minutes; tests/stress/sizes.py says how to have more of it.
 stress: .venv/ready

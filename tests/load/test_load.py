@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,9 @@ def test_a_slow_component_keeps_no_objective(tmp_path: Path) -> None:
     value = verdict(load(*shlex.split(line), "--json", str(report), *FEW[2:4], cwd=ROOT), report)
     assert value["anomalies"] == []
     (missed,) = value["objectives"]
-    assert missed["value"] > 20
     assert missed["outcome"] in ("failed", "inconclusive"), "a machine that is too slow may be reported"
+    assert missed["value"] is None or missed["value"] > 20
+    assert missed["value"] is not None or missed["outcome"] == "inconclusive"
 
 
 @pytest.mark.extra
@@ -247,7 +249,7 @@ def test_what_is_killed_is_told(whom: str, shape: str, tmp_path: Path) -> None:
         family = psutil.Process(process.pid).children(recursive=True)
         module = {"server": "lab", "leader": "locust"}[whom]
         for each in family:
-            if ["-m", module] == each.cmdline()[each.cmdline().index("-m") :][:2]:
+            if ("-m", module) in pairwise(each.cmdline()):
                 each.kill()
         output, errors = process.communicate(timeout=60)
     finally:

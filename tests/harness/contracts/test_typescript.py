@@ -22,6 +22,8 @@ from harness.typescript.tools import PROJECT
 from harness.verdict.steps import BREAKABLE
 from tests.extras import needs_node
 
+pytestmark = pytest.mark.xdist_group("node")  # on one worker, where all of it is compiled once
+
 
 class Mutant(Struct, frozen=True):
     """A wrong component: the parts of the model answer that are replaced, and by what."""

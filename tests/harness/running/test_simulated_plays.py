@@ -177,18 +177,27 @@ SMALL_ONES = {
 }
 
 
-@pytest.fixture(scope="module")
-def shrunk(broken: dict[str, Target], broken_runs: dict[str, list[Run]]) -> dict[str, Run | None]:
-    """The smallest scene for each of them."""
+_LONG = "set_changes_while_iterating"
+"""Half of the time of all, in -m thorough."""
 
-    async def all_of_them() -> dict[str, Run | None]:
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.thorough] if name == _LONG else []) for name in SMALL_ONES],
+)
+def shrunk(
+    request: pytest.FixtureRequest, broken: dict[str, Target], broken_runs: dict[str, list[Run]]
+) -> tuple[str, Run]:
+    """Its name, and the smallest scene for it."""
+    name: str = request.param
+
+    async def search() -> Run | None:
         async with ForkPool(2) as pool:
-            return {
-                name: await shrink.shrink(pool, broken[name], broken_runs[name][0], seconds=ANY_TIME)
-                for name in SMALL_ONES
-            }
+            return await shrink.shrink(pool, broken[name], broken_runs[name][0], seconds=ANY_TIME)
 
-    return asyncio.run(all_of_them())
+    run = asyncio.run(search())
+    assert run is not None
+    return name, run
 
 
 def test_the_search_for_a_small_scene_has_its_time(
@@ -208,11 +217,9 @@ def test_the_search_for_a_small_scene_has_its_time(
     assert after[0].digest == run.digest
 
 
-@pytest.mark.parametrize("name", SMALL_ONES)
-def test_a_failure_is_minimized(shrunk: dict[str, Run | None], name: str) -> None:
+def test_a_failure_is_minimized(shrunk: tuple[str, Run]) -> None:
     """Two connections and three messages are enough for each of these, and the anomaly is the same."""
-    run = shrunk[name]
-    assert run is not None
+    name, run = shrunk
     assert run.case is not None
     assert run.case.script is not None
     assert SMALL_ONES[name] in shrink.anomalies_of(run)
@@ -220,13 +227,11 @@ def test_a_failure_is_minimized(shrunk: dict[str, Run | None], name: str) -> Non
     assert sum(act.what == "say" for act in run.case.script.acts) <= 3
 
 
-@pytest.mark.parametrize("name", SMALL_ONES)
 def test_a_replay_file_gives_the_same_history(
-    shrunk: dict[str, Run | None], broken: dict[str, Target], name: str, tmp_path: Path
+    shrunk: tuple[str, Run], broken: dict[str, Target], tmp_path: Path
 ) -> None:
     """A file that is written and read back plays the same history, byte for byte, in another process."""
-    run = shrunk[name]
-    assert run is not None
+    name, run = shrunk
     replay.write(replay.of(run, broken[name], SMALL_ONES[name]), tmp_path / "replay.json")
     kept = replay.read(tmp_path / "replay.json")
     ((again,),) = play(SimJob(kept.target, [kept.case], lean=False))

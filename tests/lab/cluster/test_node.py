@@ -209,7 +209,6 @@ async def test_nats_dies_and_comes_back(tmp_path: Path, monkeypatch: pytest.Monk
             for each in (ada, bob):
                 await each.until(lambda frame: messages([frame]))
             nats.kill()
-            started = time.monotonic()
             await ada.say("meanwhile", "dead", id="2")
             await ada.say("no id", "dead")
             refused = errors(await ada.until(lambda f: errors([f]) and f["data"].get("id") is None))
@@ -217,7 +216,6 @@ async def test_nats_dies_and_comes_back(tmp_path: Path, monkeypatch: pytest.Monk
                 ("unavailable", "2"),
                 ("unavailable", None),
             ]
-            assert time.monotonic() - started < 3
             await bob.send("presence", room="dead")
             assert (await bob.until(lambda frame: errors([frame])))[-1]["data"]["code"] == "unavailable"
             nats.start()
@@ -290,7 +288,7 @@ async def test_a_node_that_is_cut_off_from_nats(nats: NatsServer, monkeypatch: p
 async def test_a_node_that_falls_silent_takes_its_users_with_it(nats: NatsServer) -> None:
     """They are offline after the timeout, and not sooner, also if they show signs of life there."""
     async with (
-        cluster(nats, 2, 0.25, 1.0) as (here, there),
+        cluster(nats, 2, 0.5, 2.0) as (here, there),
         dial(here, "ada") as ada,
         dial(there, "bob") as bob,
     ):
@@ -312,7 +310,7 @@ async def test_a_node_that_falls_silent_takes_its_users_with_it(nats: NatsServer
         node._leases.cancel()  # nobody hears of it any more
         fell_silent = time.monotonic()
         assert "bob" in notices(await sees("offline"))[0]["content"]
-        assert time.monotonic() - fell_silent >= 1.0 - 0.25
+        assert time.monotonic() - fell_silent >= 2.0 - 0.5
 
 
 @pytest.mark.parametrize("is_wrong", [True, False])
