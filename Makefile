@@ -39,9 +39,9 @@ types: .venv/ready
 unit: .venv/ready
 	$(BIN)/pytest -n 3 --dist loadgroup
 
-# Most of it waits, so a third worker costs the two cores little. tests/conftest.py says which files begin.
+# Whole files for each worker, the long ones first: tests/conftest.py has their order.
 extra: .venv/ready-all
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "extra and not thorough"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "extra and not thorough"
 
 # Fuzzing, a soak and long plays, for a few minutes; tests/stress/sizes.py says how to have more of it.
 stress: .venv/ready
