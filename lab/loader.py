@@ -15,8 +15,9 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from lab import interfaces
 
@@ -83,17 +84,31 @@ def _check_source(path: Path) -> None:
                 raise ComponentError(_write_your_own(path, each, node.lineno))  # type: ignore[attr-defined]
 
 
+class _AsSaved(SourceFileLoader):
+    """Compiles the file as it is. Python takes what it compiled before, if the file's size and second are the
+    same: so it would run what was saved a moment ago.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code of the file."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _import(name: str, path: Path) -> ModuleType:
     """Run the file as a module of its own; files beside it can be imported too."""
-    spec = importlib.util.spec_from_file_location(f"component_{name}", path)
-    assert spec and spec.loader, "a .py file has a loader"  # noqa: PT018 - one thing, in two places
+    loader = _AsSaved(f"component_{name}", str(path))
+    spec = importlib.util.spec_from_file_location(loader.name, path, loader=loader)
+    assert spec, "a .py file can be imported"
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     sys.path.append(str(path.resolve().parent))
+    writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nor of the files beside it
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise ComponentError(describe(error, path)) from error
+    finally:
+        sys.dont_write_bytecode = writes_none
     return module
 
 

@@ -33,7 +33,10 @@ def source_of(file: str) -> bytes:
 
 def line_of(file: str, number: int) -> str:
     """A line without the blanks around it; empty if there is none."""
-    return linecache.getline(file, number).strip() if _may_be_read(file) else ""
+    if not _may_be_read(file):
+        return ""
+    linecache.checkcache(file)  # it may have been saved since
+    return linecache.getline(file, number).strip()
 
 
 def guard_tracebacks() -> None:

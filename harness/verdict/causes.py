@@ -10,7 +10,7 @@ import ast
 import os
 import re
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import lru_cache
 from math import inf
 
 from msgspec import Struct
@@ -279,7 +279,7 @@ def _dropped(forgotten: Unawaited, files: Iterable[str]) -> Frame:
     """
     name, found = forgotten.name.rpartition(".")[2], []
     for file in files:
-        tree = _tree(file)
+        tree = _tree(source_of(file))
         nodes = list(ast.walk(tree)) if tree is not None else []
         awaited = {id(node.value) for node in nodes if isinstance(node, ast.Await)}
         calls = [node for node in nodes if isinstance(node, ast.Call) and id(node) not in awaited]
@@ -295,19 +295,20 @@ def _function_at(file: str, line: int) -> str:
 
 def _innermost(file: str, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     """The function that a line of a file is in."""
-    functions = [each for each in _functions(file) if each.lineno <= line <= (each.end_lineno or 0)]
+    found = _functions(source_of(file))
+    functions = [each for each in found if each.lineno <= line <= (each.end_lineno or 0)]
     return max(functions, key=lambda each: each.lineno, default=None)
 
 
-@cache
-def _functions(file: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    tree = _tree(file)
+@lru_cache(maxsize=32)
+def _functions(source: bytes) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    tree = _tree(source)
     nodes = ast.walk(tree) if tree is not None else ()
     return [each for each in nodes if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-def _tree(file: str) -> ast.Module | None:
+def _tree(source: bytes) -> ast.Module | None:
     try:
-        return ast.parse(source_of(file))
+        return ast.parse(source)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None

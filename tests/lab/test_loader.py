@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import sys
 import textwrap
@@ -296,3 +297,21 @@ def test_an_error_after_loading_is_described_too(tmp_path: Path) -> None:
         rf"{re.escape(str(path))}, line 9: ZeroDivisionError: division by zero\n    def close.*", said
     )
     assert describe(KeyError("elsewhere"), path) == f"{path}: KeyError: 'elsewhere'"
+
+
+def test_a_file_that_was_saved_a_moment_ago_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python compiles a file once, and looks at its size and its second: two saves may have the same."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file, beside = tmp_path / "pubsub.py", tmp_path / "beside_pubsub.py"
+    text = (Path(__file__).parents[2] / "solutions" / "ex1_chat" / "pubsub.py").read_text(encoding="utf-8")
+    for number in (1, 2):
+        beside.write_text(f"NUMBER = {number}\n")
+        file.write_text(f"{text}\nfrom beside_pubsub import NUMBER\n\nPubSub.own = {number}, NUMBER\n")
+        for path in (file, beside):
+            os.utime(path, (1, 1))
+        sys.modules.pop("beside_pubsub", None)
+        assert vars(load("pubsub", file))["own"] == (number, number)
+    sys.modules.pop("beside_pubsub")
+    assert [each.name for each in tmp_path.iterdir() if each.is_dir()] == []

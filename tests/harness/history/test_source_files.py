@@ -64,3 +64,12 @@ def test_nor_for_a_traceback(tmp_path: Path) -> None:
             exec(code)
         shown = traceback.format_tb(raised.value.__traceback__)[-1]
         assert ("What is read" in shown) == (name == __file__)
+
+
+def test_a_line_of_a_file_that_was_saved_again(tmp_path: Path) -> None:
+    """It is the new one: a process that watches lives longer than what it reads."""
+    file = tmp_path / "store.py"
+    file.write_text("one\n")
+    assert line_of(str(file), 1) == "one"
+    file.write_text("three\n")
+    assert line_of(str(file), 1) == "three"
