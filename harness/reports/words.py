@@ -362,7 +362,7 @@ def _variant_of(cause: Cause) -> str:
     if cause.kind == "unusable":
         error = cause.error
         return "_none" if "NoneType" in error else "_undefined" if "undefined" in error else ""
-    return "_nowhere" if cause.kind == "unhandled" and not cause.where else ""
+    return "_nowhere" if cause.kind in ("unhandled", "raised") and not cause.where else ""
 
 
 def _written(value: Any) -> str:

@@ -26,6 +26,8 @@ class OwnLine(Struct, frozen=True):
     line: int
     function: str
     source: str
+    is_call: bool
+    """Whether it is a call that the finding ends with, and not just where its method begins."""
 
     @property
     def place(self) -> str:
@@ -44,10 +46,11 @@ def own_line(anomaly: Anomaly, file: Path, track: str) -> OwnLine | None:
         return None
     method = called(duty, track)
     find = _in_python if track == PYTHON else _in_typescript
-    number = find(text, method, called(_last_call(anomaly), track))
-    if number is None:
+    found = find(text, method, called(_last_call(anomaly), track))
+    if found is None:
         return None
-    return OwnLine(file.name, number, method, text.splitlines()[number - 1].strip())
+    number, is_call = found
+    return OwnLine(file.name, number, method, text.splitlines()[number - 1].strip(), is_call)
 
 
 def _last_call(anomaly: Anomaly) -> str:
@@ -56,7 +59,7 @@ def _last_call(anomaly: Anomaly) -> str:
     return calls[-1].partition("(")[0].rpartition(".")[2] if calls else ""
 
 
-def _in_python(text: str, method: str, call: str) -> int | None:
+def _in_python(text: str, method: str, call: str) -> tuple[int, bool] | None:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -70,13 +73,15 @@ def _in_python(text: str, method: str, call: str) -> int | None:
         for node in ast.walk(found)
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == call
     ]
-    return calls[0] if len(calls) == 1 else found.lineno
+    return (calls[0], True) if len(calls) == 1 else (found.lineno, False)
 
 
-def _in_typescript(text: str, method: str, call: str) -> int | None:
+def _in_typescript(text: str, method: str, call: str) -> tuple[int, bool] | None:
     """The same, where the syntax is not read: the only such call in the file counts, too."""
     lines = text.splitlines()
     begin = re.compile(_METHOD.format(name=re.escape(method)))
     first = next((number for number, line in enumerate(lines, 1) if begin.match(line)), None)
-    calls = [number for number, line in enumerate(lines, 1) if f".{call}(" in line]
-    return calls[0] if first is not None and call and len(calls) == 1 and calls[0] > first else first
+    if first is None:
+        return None
+    calls = [number for number, line in enumerate(lines, 1) if call and f".{call}(" in line]
+    return (calls[0], True) if len(calls) == 1 and calls[0] > first else (first, False)

@@ -25,6 +25,8 @@ from harness.verdict.outcome import Outcome, StepResult, Text
 from harness.watch.own_line import own_line
 from harness.watch.rounds import Verdict, Way
 
+_STOPS = ("call_hangs", "call_ends", "no_start", "server_hung", "server_died")
+"""Findings from which others follow."""
 _CLEAR_REST = "\x1b[K"
 _HOME, _CLEAR, _CLEAR_BELOW = "\x1b[H", "\x1b[2J\x1b[3J\x1b[H", "\x1b[J"
 
@@ -55,6 +57,8 @@ class View(Struct):
     """What the last key has brought."""
     hints: int = 0
     is_verbose: bool = False
+    following: int = 0
+    """An exercise that has not passed yet; 0 if there is none."""
     passed: bool = False
     """Whether it has passed by the surest way."""
 
@@ -159,6 +163,8 @@ class Screen:
         elif view.passed:
             key = "passed_and_compare" if _has_solutions() else "passed"
             terminal.block(self._texts.say(f"watch.{key}", exercise=view.exercise), 2, "green")
+            if view.following:
+                terminal.block(self._texts.say("watch.go_on", next=view.following), 2)
             for note in view.notes:
                 terminal.block(f"{self._texts.say('ui.note')} {note}", 2, "dim")
         elif run.outcome is Outcome.FAILED:
@@ -168,17 +174,19 @@ class Screen:
             terminal.step(run, step)
 
     def _first(self, terminal: Terminal, view: View, run: Run) -> None:
-        """What to correct first: what direct calls have shown, else the first finding of the first step."""
+        """What to correct first: what ends or holds up all else; what direct calls have shown; the rest."""
         failed = [step for step in run.steps if step.outcome is Outcome.FAILED and step.anomalies]
+        stops = [step for step in failed if step.anomalies[0].name in _STOPS]
         called = [step for step in failed if step.anomalies[0].is_of_a_contract]
         reached = [step for step in failed if not is_not_reached(step)]
         if not failed:
             return
-        step = [*called, *reached, *failed][0]
+        step = [*stops, *called, *reached, *failed][0]
         first = replace(step, anomalies=step.anomalies[:1])
         line = own_line(step.anomalies[0], view.path, run.track) if not first_causes(run, [first]) else None
         if line is not None:
-            where = Words.of(run, self._texts).text("watch", Text("own_line", {"where": line.place}))
+            key = "own_line" if line.is_call else "own_method"
+            where = Words.of(run, self._texts).text("watch", Text(key, {"where": line.place}))
             terminal.block(where, 2, "bold")
             terminal.line(f"      {line.source}", "cyan")
         terminal.step(run, first)
@@ -192,6 +200,7 @@ class Screen:
         hints = self._texts.list(f"hints.{view.exercise}")
         for number, each in enumerate(hints[: view.hints], start=1):
             terminal.block(f"{number}. {dialect.said(each)}", 2)
+        terminal.line("  " + say("watch.hint_next" if view.hints < len(hints) else "watch.hint_back"), "dim")
 
     def _foot(self, terminal: Terminal, view: View) -> None:
         say = self._texts.say

@@ -112,9 +112,14 @@ class Session:
 
     def _first_open(self) -> int:
         """The first exercise that has not passed."""
+        return self._open_after(0) or min(EXERCISES)
+
+    def _open_after(self, exercise: int) -> int:
+        """The next exercise that has not passed, or the first one before; 0 if all others have."""
         kept = self._progress.read()
         known = {number: kept.of(number, self._track) for number in EXERCISES}
-        return next((n for n, each in known.items() if each is None or not each.has_passed), min(EXERCISES))
+        left = [n for n, each in known.items() if n != exercise and (each is None or not each.has_passed)]
+        return next((number for number in left if number > exercise), min(left, default=0))
 
     def _follow(self, changed: list[Path]) -> None:
         """Turn to the exercise whose file was saved, or in whose own folder something was."""
@@ -161,7 +166,10 @@ class Session:
         try:
             target = await asyncio.to_thread(targets.choose, exercise, track=self._track)
         except BadTarget as problem:
-            self._view.problem, self._view.verdict, self._view.doing = problem.said_in(self._texts), None, ""
+            said = [problem.said_in(self._texts)]
+            if not own_file(exercise, self._track).exists():
+                said.append(say("watch.missing", exercise=exercise))
+            self._view.problem, self._view.verdict, self._view.doing = "\n".join(said), None, ""
             self._show(is_news=True)
             return
         self._view.problem, self._view.file, self._view.track = "", target.label, target.track
@@ -173,6 +181,7 @@ class Session:
                 self._view.seconds = self._view.seconds or time.monotonic() - began
                 self._view.verdict, self._view.passed, self._view.is_old = verdict, is_sure(verdict), False
                 self._progress.note([verdict.run], judged)
+                self._view.following = self._open_after(exercise)
             if verdict.run.outcome is Outcome.PASSED:
                 told = notes_of(verdict.run, Words.of(verdict.run, self._texts))
                 self._view.notes += [note for note in told if note not in self._view.notes]
@@ -218,7 +227,7 @@ class Session:
                 return
             case "h":
                 most = len(self._texts.list(f"hints.{self._view.exercise}"))
-                self._view.hints = min(self._view.hints + 1, most)
+                self._view.hints = (self._view.hints + 1) % (most + 1)
             case "v":
                 self._view.is_verbose, self._view.hints = not self._view.is_verbose, 0
             case "p":
@@ -226,8 +235,8 @@ class Session:
             case "r":
                 await self._begin(judge)
             case "n":
-                later = [number for number in EXERCISES if number > self._view.exercise]
-                await self._turn_to(min(later or EXERCISES), judge)
+                following = self._open_after(self._view.exercise)
+                await self._turn_to(following or self._view.exercise % len(EXERCISES) + 1, judge)
             case number if number.isdecimal() and int(number) in EXERCISES:
                 await self._turn_to(int(number), judge)
             case _:

@@ -50,10 +50,11 @@ def test_it_is_the_guilty_call_or_the_method(tmp_path: Path, name: str, text: st
     file.write_text(text)
     call = own_line(breach("Sequencer.accept", 'pubsub.publish("red", #1)'), file, track)
     assert call is not None
-    assert (call.line, call.function) == (4, "accept")
+    assert (call.line, call.function, call.is_call) == (4, "accept", True)
     assert call.source.startswith(("self._pubsub.publish", "this.#pubsub.publish"))
     method = own_line(breach("Sequencer.in_room", "in_room()"), file, track)
     assert method is not None
+    assert not method.is_call
     assert text.splitlines()[method.line - 1].strip() == method.source
     assert method.function == ("in_room" if track == PYTHON else "inRoom")
 
