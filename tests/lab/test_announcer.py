@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import select
+import selectors
 import socket
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -329,16 +329,16 @@ async def test_thousands_may_wait_to_be_accepted(server: ChatServer) -> None:
     limit = Path("/proc/sys/net/core/somaxconn")
     if limit.exists() and int(limit.read_text()) < people:
         pytest.skip("this system lets fewer connections wait")
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as connecting:
         sockets = [stack.enter_context(socket.socket()) for _ in range(people)]
         for each in sockets:  # nothing else happens in this thread meanwhile
             each.setblocking(False)
             each.connect_ex(("127.0.0.1", server.port))
-        waiting = set(sockets)
+            connecting.register(each, selectors.EVENT_WRITE)
         deadline = time.monotonic() + 0.9  # a second later those that were not kept would try again
-        while waiting and time.monotonic() < deadline:
-            _, ready, _ = select.select([], waiting, [], 0.1)
-            waiting -= set(ready)
-        assert not waiting
+        while connecting.get_map() and time.monotonic() < deadline:
+            for key, _ in connecting.select(0.1):
+                connecting.unregister(key.fileobj)
+        assert not connecting.get_map()
         await eventually(lambda: len(server._arriving) == people)
     await eventually(lambda: not server._arriving)
