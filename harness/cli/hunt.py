@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import click
 from harness.cli import options
 from harness.cli.usage import wrong_usage
 from harness.hunt.levels import LEVELS
+from harness.judged import targets
 from harness.judged.listeners import can_listen
 from harness.judged.targets import ROOT
 from harness.texts import Texts, texts
@@ -79,6 +81,25 @@ def hunt(
     check which fails with the unnamed server, and passes with every correct one. Exit codes: 0 solved, 1
     not yet.
     """
+    home = targets.home_here()
+    if file not in (None, _OWN) and home != Path.cwd():
+        file = str(Path(str(file)).absolute())
+    with contextlib.chdir(home):  # else a subfolder would have a hunt of its own, among what is handed in
+        return _hunt(number, file, hint=hint, serve=serve, port=port, world=world, seed=seed, lang=lang)
+
+
+def _hunt(
+    number: int | None,
+    file: str | None,
+    *,
+    hint: bool,
+    serve: bool,
+    port: int | None,
+    world: str | None,
+    seed: int,
+    lang: str,
+) -> int:
+    """What `chatlab hunt` does, in the folder that has the exercises."""
     asked = [name for name, is_given in zip(_MODES, (file is not None, hint, serve), strict=True) if is_given]
     if len(asked) > 1:
         raise wrong_usage("exclusive", options=", ".join(asked))
@@ -125,10 +146,8 @@ def _begin(number: int, show: Show, words: Texts) -> None:
 def _handout(words: Texts) -> str:
     """Where the handout is, as seen from here; empty if it was not installed."""
     name = "README.md" if words.language == "en" else f"README.{words.language}.md"
-    path = Path(ROOT) / "exercises" / "hunt" / name
-    if not path.is_file():
-        return ""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    place = Path("exercises", "hunt", name)
+    return next((str(path) for path in (place, ROOT / place) if path.is_file()), "")
 
 
 def _keep(known: Progress, words: Texts) -> None:

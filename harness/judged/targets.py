@@ -39,6 +39,7 @@ __all__ = [  # what is judged, and why it cannot be
     "check_simulated",
     "choose",
     "find_folder",
+    "home_here",
     "of_found",
     "own_file",
     "own_folder",
@@ -239,6 +240,15 @@ def are_exercises_here() -> bool:
         return own_folder(track_here()).is_dir()
     except BadTarget:
         return False
+
+
+def home_here() -> Path:
+    """The folder that has the exercises in which a command was given; the current one if there are none."""
+    for base in _here_and_above():
+        folder = base / "exercises"
+        if has_components(folder) or typescript.has_components(folder / "typescript" / "src"):
+            return base
+    return Path.cwd()
 
 
 def track_here() -> str:

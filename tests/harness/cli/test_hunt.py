@@ -97,6 +97,22 @@ def test_a_level_is_begun_and_solved(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Enter: sender_is_left_out, and 1 of its 1 kin (2 checks, 0 hints)" in hunt()[1]
 
 
+def test_a_subfolder_has_no_hunt_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a level writes is beside the exercises, never among them; files are found from where one is."""
+    folder = tmp_path / "exercises" / "ex1_chat"
+    folder.mkdir(parents=True)
+    (folder / "pubsub.py").touch()
+    monkeypatch.chdir(folder)
+    assert hunt("1")[0] == 0
+    assert Path.cwd() == folder
+    assert (tmp_path / "hunt" / "level1.py").is_file()
+    assert [each.name for each in folder.iterdir()] == ["pubsub.py"]
+    judged(monkeypatch, quarry=3)
+    (folder / "mine.py").write_text("async def test_a(chat_client):\n    assert await chat_client('ada')\n")
+    code, said = hunt("1", "--check", "mine.py")
+    assert (code, str(folder / "mine.py") in said) == (0, True), said
+
+
 def test_nobody_is_named_who_was_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until a level is solved, no text has the name of one of its animals; then those that were caught."""
     hunt("2")
