@@ -84,22 +84,8 @@ def hunt(
     home = targets.home_here()
     if file not in (None, _OWN) and home != Path.cwd():
         file = str(Path(str(file)).absolute())
-    with contextlib.chdir(home):  # else a subfolder would have a hunt of its own, among what is handed in
-        return _hunt(number, file, hint=hint, serve=serve, port=port, world=world, seed=seed, lang=lang)
-
-
-def _hunt(
-    number: int | None,
-    file: str | None,
-    *,
-    hint: bool,
-    serve: bool,
-    port: int | None,
-    world: str | None,
-    seed: int,
-    lang: str,
-) -> int:
-    """What `chatlab hunt` does, in the folder that has the exercises."""
+    # Else a subfolder would have a hunt of its own, among what is handed in.
+    click.get_current_context().with_resource(contextlib.chdir(home))
     asked = [name for name, is_given in zip(_MODES, (file is not None, hint, serve), strict=True) if is_given]
     if len(asked) > 1:
         raise wrong_usage("exclusive", options=", ".join(asked))
