@@ -214,7 +214,11 @@ class Session:
         if doing is not None:
             self._view.doing = doing
         if not self._is_goodbye_said:
-            self._screen.show(self._view, is_news=is_news)
+            try:
+                self._screen.show(self._view, is_news=is_news)
+            except BrokenPipeError:  # as of `chatlab watch | head`: nobody reads it any more
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                self._is_over = True
 
     # --- keys -------------------------------------------------------------------------------------
 
